@@ -1,0 +1,1 @@
+"""Logs to tables, reports and plots; no Ray, no torch."""

@@ -1,0 +1,1 @@
+"""The studies: what can be searched, one file for each."""

@@ -1,0 +1,64 @@
+"""A study: a question about schedules, its dimensions, and the schedule that each answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from search_spaces.dimensions import Ask, Dimension
+from training.config import Config
+from training.errors import unknown
+from training.schedule import Schedule
+
+STUDIES = {
+    "unfreeze_timing": "search_spaces.unfreeze_timing",
+}
+"""Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search space over schedules of one system."""
+
+    name: str
+    question: str
+    """What the search answers, in one sentence."""
+    system: str
+    """Which system is trained."""
+    dimensions: tuple[Dimension, ...]
+    """All dimensions in the order in which they are asked: early ones fork early."""
+    space: Callable[[Ask, Any, int], Schedule]
+    """(ask, task configuration, seed) -> schedule; define-by-run, and pure."""
+    points: tuple[Mapping[str, Any], ...] = ()
+    """Values to be tried first."""
+    metric: str = "val_accuracy"
+    """What is ranked, on the data set of the last stage."""
+    mode: str = "max"
+    max_epochs: int
+    """The most epochs that a trial of this study spends on the data set of its last stage."""
+    grace_epochs: int
+    """Epochs before which no trial is stopped."""
+
+    def dimension(self, name: str) -> Dimension:
+        """Return a dimension by name."""
+        found = {dimension.name: dimension for dimension in self.dimensions}
+        if name not in found:
+            raise unknown("dimension", name, found)
+        return found[name]
+
+
+def study(name: str) -> Study:
+    """Return a study; raise `UserError` where there is none of that name."""
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    found: Study = import_module(STUDIES[name]).STUDY
+    return found
+
+
+def config_of(chosen: Study, values: Mapping[str, Any]) -> Config:
+    """Return the validated configuration of the study's task."""
+    from trainables.systems import system
+
+    return system(chosen.system).Settings.parse(dict(values), "task")

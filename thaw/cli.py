@@ -1,0 +1,194 @@
+"""The command line: thin commands that import what they need when they are called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="thaw",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search fine-tuning schedules: when to unfreeze, at which rates, for how long.\n\n"
+    "No training segment is ever trained twice: trials that begin alike share that beginning.",
+    epilog="Examples:  [bold]thaw studies[/]  |  [bold]thaw search unfreeze_timing[/]  |  "
+    "[bold]thaw best results/RUN[/]",
+)
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A field of the task (model=resnet18) or a dimension pinned to one value "
+        "(head_lr=0.002); see `thaw studies`. May be repeated.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Folder with train/<class>/* and val/<class>/*; default: embedded data."),
+]
+StoreOption = Annotated[
+    str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmentation, sampler.")]
+
+
+@app.command(
+    epilog="Examples:  [bold]thaw search unfreeze_timing --trials 40[/]  |  "
+    "[bold]thaw search unfreeze_timing --data photos --set model=resnet18 "
+    "--set image_size=224 --set weights=timm[/]"
+)
+def search(
+    study: Annotated[str, typer.Argument(help="Name of the study; `thaw studies` lists them.")],
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 24,
+    seed: Seed = 0,
+    out: Annotated[str | None, typer.Option(help="New folder; default results/STUDY-TIME.")] = None,
+    store: StoreOption = "results/store",
+    scheduler: Annotated[str, typer.Option(help="Who stops trials early: asha, or none.")] = "asha",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster (auto, host:port); default: start Ray here.")
+    ] = None,
+    workers_per_trial: Annotated[int, typer.Option(min=1, help="Training processes a trial.")] = 1,
+    cpus_per_worker: Annotated[float, typer.Option(min=0.1, help="CPUs a process.")] = 1,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="GPUs a trial; default: one a worker, if any.")
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
+    ] = None,
+    set_: Sets = None,
+    data: Data = None,
+) -> None:
+    """Search a study: many trials, the best schedule at the end."""
+    from rich.console import Console
+
+    from search_spaces.study import study as find_study
+    from thaw.overrides import split_overrides
+    from training.errors import unknown
+
+    found = find_study(study)
+    if scheduler not in ("asha", "none"):
+        raise unknown("--scheduler", scheduler, ("asha", "none"))
+    task, pinned = split_overrides(found, set_ or [], data)
+    from thaw.search import Options, default_folder
+    from thaw.search import search as run
+    from thaw.view import final_table
+
+    folder = out or default_folder(found)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a log has no margin: one line a trial
+    table = run(
+        found,
+        task,
+        pinned,
+        Options(
+            trials=trials,
+            seed=seed,
+            out=folder,
+            store=store,
+            scheduler=scheduler,
+            address=address,
+            workers_per_trial=workers_per_trial,
+            cpus_per_worker=cpus_per_worker,
+            gpus_per_trial=gpus_per_trial,
+            max_concurrent=max_concurrent,
+        ),
+        console,
+    )
+    console.print(final_table(table, width=console.width))
+    _look_further(folder)
+    statuses = {row.status for row in table.rows.values()}
+    if "interrupted" in statuses or len(table.rows) < trials:
+        console.print(
+            f"[yellow]interrupted[/]: every finished segment is in {store}; "
+            "the same search again replays them and goes on"
+        )
+        raise typer.Exit(130)
+    if statuses == {"failed"}:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:  [bold]thaw train unfreeze_timing[/]  |  "
+    "[bold]thaw train best/schedule.yaml --store results/store[/]"
+)
+def train(
+    what: Annotated[
+        str, typer.Argument(help="A study (its baseline schedule is trained) or a schedule.yaml.")
+    ],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Overrides the schedule's own seed.")
+    ] = None,
+    store: StoreOption = "results/store",
+    out: Annotated[
+        str | None, typer.Option(help="Folder for schedule.yaml and model.pt; default: none.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 1,
+    set_: Sets = None,
+    data: Data = None,
+) -> None:
+    """Train one schedule here, without a search and without Ray; finished segments are reused."""
+    from rich.console import Console
+
+    from thaw.train import spec_of, train_spec
+
+    spec = spec_of(what, set_ or [], data, seed)
+    train_spec(spec, store_url=store, out=out, num_threads=threads, console=Console())
+
+
+@app.command(epilog="Example:  [bold]thaw best results/unfreeze_timing-20260101-120000[/]")
+def best(
+    results: Annotated[str, typer.Argument(help="Folder of a search's results.")],
+    out: Annotated[
+        str | None, typer.Option(help="Folder to write to; default RESULTS/best.")
+    ] = None,
+) -> None:
+    """Write the best schedule as YAML and its best checkpoint as a plain torch file."""
+    from rich.console import Console
+
+    from thaw.best import write_best
+
+    write_best(Path(results), Path(out) if out else None, Console())
+
+
+@app.command(epilog="Example:  [bold]thaw studies[/]")
+def studies() -> None:
+    """List what can be searched: each dimension with its range and unit."""
+    from rich.console import Console
+
+    from thaw.listing import list_studies
+
+    list_studies(Console())
+
+
+def _look_further(folder: str) -> None:
+    typer.echo(
+        "\nLook further:\n"
+        f"  thaw best {folder}\n"
+        f"  tensorboard --logdir {folder}\n"
+        f"  optuna-dashboard sqlite:///{folder}/optuna.db\n"
+        f"  {folder}/trials.csv"
+    )
+
+
+def main() -> None:
+    """Run a command; bad input gives one line and exit code 2."""
+    sys.path.insert(0, "")  # a user's own study or system lies beside their data
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished segments are in the store", err=True)
+        sys.exit(130)
+    except ValueError as error:
+        if type(error).__name__ != "UserError":
+            raise
+        typer.echo(f"thaw: {error}", err=True)
+        sys.exit(2)

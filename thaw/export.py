@@ -1,0 +1,49 @@
+"""A state of the store as files that other tools read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from thaw.results import SCHEDULE
+from trainables.spec import TrialSpec
+from training.errors import UserError
+from training.store import Store
+
+MODEL = "model.pt"
+
+
+def write_model(spec: TrialSpec, store: Store, key: str, out: Path, console: Console) -> None:
+    """Write `schedule.yaml` and `model.pt`: the weights under `model_state_dict`.
+
+    The averaged weights are taken where there are any. Raises `UserError` where the store no
+    longer holds the state.
+    """
+    state = store.state(key)
+    if state is None:
+        raise UserError(
+            f"store {store.url}: the state {key[:12]} is missing or damaged; "
+            "`thaw train` on the schedule makes it again"
+        )
+    averaged = state["averaged"]
+    names = {name.partition(".")[0] for name in state["models"]}
+    weights = {
+        name: {
+            parameter.partition(".")[2]: value
+            for parameter, value in state["models"].items()
+            if parameter.startswith(f"{name}.")
+        }
+        for name in names
+    }
+    if averaged is not None:
+        weights[spec.schedule.stages[-1].model] = averaged
+    single = weights["model"] if names == {"model"} else weights
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / f".{MODEL}.new"
+    torch.save({"model_state_dict": single, "key": key}, aside)
+    os.replace(aside, out / MODEL)
+    (out / SCHEDULE).write_text(spec.yaml(), encoding="utf-8")
+    console.print(f"wrote {out / SCHEDULE} and {out / MODEL}")

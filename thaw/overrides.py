@@ -1,0 +1,46 @@
+"""`--set key=value`: a field of the task, or a dimension that is pinned to one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from search_spaces.study import Study
+from trainables.systems import system
+from training.errors import UserError, unknown
+
+
+def split_overrides(
+    study: Study, pairs: Sequence[str], data: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (task fields, pinned dimensions) from `key=value` texts and `--data`.
+
+    Raises `UserError` for an unknown key, a key given twice and a value that is not allowed.
+    """
+    dimensions = {dimension.name: dimension for dimension in study.dimensions}
+    fields = system(study.system).Settings.model_fields
+    task: dict[str, Any] = {} if data is None else {"data": data}
+    pinned: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair!r}: must be key=value")
+        if key in task or key in pinned:
+            raise UserError(f"--set {key}: given twice")
+        if key in dimensions:
+            pinned[key] = dimensions[key].accept(_value(text))
+        elif key in fields:
+            task[key] = _value(text)
+        else:
+            raise unknown("key in --set:", key, (*dimensions, *fields))
+    system(study.system).Settings.parse(task, "--set")
+    return task, pinned
+
+
+def _value(text: str) -> Any:
+    """Read numbers, true, false, null, lists and tables as JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,128 @@
+"""The table of a search: one row a trial, written after each trial, aside and renamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.errors import UserError
+
+TABLE = "trials.csv"
+SEARCH = "search.json"
+SCHEDULE = "schedule.yaml"
+
+
+@dataclass
+class Row:
+    """What became of one trial."""
+
+    trial: str
+    values: dict[str, Any]
+    status: str = "running"
+    """`running`, `finished`, `stopped`, `diverged`, `failed` or `interrupted`."""
+    ended: str = ""
+    """Why it ended, in words."""
+    best: float = math.nan
+    last: float = math.nan
+    best_key: str = ""
+    """State after the segment that was best."""
+    epochs: int = 0
+    segments_trained: int = 0
+    segments_reused: int = 0
+    device_s: float = 0.0
+    folder: str = ""
+
+    def update(self, result: dict[str, Any], metric: str, mode: str) -> None:
+        """Take in the result of one more segment."""
+        value = result[metric]
+        self.last = value if math.isfinite(value) else self.last
+        better = value > self.best if mode == "max" else value < self.best
+        if better or (math.isnan(self.best) and math.isfinite(value)):
+            self.best, self.best_key = value, result["key"]
+        self.epochs = result["epoch"]
+        self.segments_trained = result["segments_trained"]
+        self.segments_reused = result["segments_reused"]
+        self.device_s = result["device_s"]
+
+    def plain(self, metric: str) -> dict[str, Any]:
+        """Return the row as it stands in the file."""
+        return {
+            "trial": self.trial,
+            **self.values,
+            f"best_{metric}": _number(self.best),
+            f"last_{metric}": _number(self.last),
+            "epochs": self.epochs,
+            "segments_trained": self.segments_trained,
+            "segments_reused": self.segments_reused,
+            "device_s": round(self.device_s, 3),
+            "status": self.status,
+            "ended": self.ended,
+            "best_key": self.best_key,
+            "folder": self.folder,
+        }
+
+
+@dataclass
+class Table:
+    """All rows of a search, in the order in which trials began."""
+
+    metric: str
+    mode: str
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def ranked(self) -> list[Row]:
+        """Return the rows from the best to the worst; trials without a value come last."""
+        sign = -1 if self.mode == "max" else 1
+        return sorted(
+            self.rows.values(),
+            key=lambda row: (math.isnan(row.best), 0 if math.isnan(row.best) else sign * row.best),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write `trials.csv`, aside and renamed."""
+        plain = [row.plain(self.metric) for row in self.rows.values()]
+        columns = list(dict.fromkeys(name for row in plain for name in row))
+        aside = folder / f".{TABLE}.new"
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(plain)
+        os.replace(aside, folder / TABLE)
+
+
+def write_search(folder: Path, facts: dict[str, Any]) -> None:
+    """Write `search.json`: what was searched, with which options, into which store."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{SEARCH}.new"
+    aside.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    os.replace(aside, folder / SEARCH)
+
+
+def read_search(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return `search.json` and the rows of `trials.csv`; raise `UserError` where they are none."""
+    try:
+        facts = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
+        with (folder / TABLE).open(newline="", encoding="utf-8") as file:
+            return facts, list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(f"{folder}: no results of a search ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{folder}: {SEARCH} is damaged ({error})") from None
+
+
+def count(rows: Iterable[Row]) -> dict[str, int]:
+    """Return status -> number of trials."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    return counts
+
+
+def _number(value: float) -> float | str:
+    return "" if math.isnan(value) else round(value, 6)

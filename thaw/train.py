@@ -1,0 +1,93 @@
+"""One schedule, trained here without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from search_spaces.study import STUDIES, study
+from thaw.export import write_model
+from thaw.overrides import split_overrides
+from trainables.spec import TrialSpec
+from trainables.systems import system
+from training.errors import UserError
+from training.settings import Place
+from training.store import Store
+from training.trainer import Trainer
+from training.walk import Visit, walk
+
+
+def spec_of(what: str, pairs: Sequence[str], data: str | None, seed: int | None) -> TrialSpec:
+    """Return the trial that a study's baseline or a file describes, with the overrides applied."""
+    if what in STUDIES:
+        found = study(what)
+        task, pinned = split_overrides(found, pairs, data)
+        if pinned:
+            raise UserError(f"--set {next(iter(pinned))}: only a search has this dimension")
+        module = system(found.system)
+        config = module.Settings.parse(task, "task")
+        schedule = module.baseline(config, seed=seed or 0)
+        return TrialSpec(system=found.system, task=task, schedule=schedule)
+    if not Path(what).is_file():
+        raise UserError(
+            f"{what!r} is neither a study nor a schedule file; studies: {', '.join(STUDIES)}"
+        )
+    spec = TrialSpec.read(what)
+    fields = _task_fields(spec, pairs) | ({} if data is None else {"data": data})
+    schedule = spec.schedule if seed is None else spec.schedule.model_copy(update={"seed": seed})
+    changed = spec.model_copy(update={"task": spec.task | fields, "schedule": schedule})
+    changed.config()
+    return changed
+
+
+def train_spec(
+    spec: TrialSpec, *, store_url: str, out: str | None, num_threads: int, console: Console
+) -> None:
+    """Walk the schedule and show each segment; write model and schedule to `out`."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = Place(device=device, num_threads=num_threads)
+    facts = spec.facts(place)
+    store = Store(store_url)
+    trainer = Trainer(
+        spec.build_task(), root=facts.root, seed=spec.schedule.seed, store=store, place=place
+    )
+    table = Table("segment", "stage", "LR", box=None, pad_edge=False)
+    visits: list[Visit] = []
+    with Live(table, console=console):
+        for visit in walk(spec.schedule, facts, store, trainer.train):
+            visits.append(visit)
+            _add_row(table, visit, spec.schedule.num_epochs)
+    reused = sum(visit.reused for visit in visits)
+    console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
+    if out is not None:
+        write_model(spec, store, visits[-1].record.key, Path(out), console)
+
+
+def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return the task fields of `--set`, by way of any study of the same system."""
+    same = next(name for name in STUDIES if study(name).system == spec.system)
+    task, pinned = split_overrides(study(same), pairs, None)
+    if pinned:
+        raise UserError(f"--set {next(iter(pinned))}: a schedule file has no dimensions")
+    return task
+
+
+def _add_row(table: Table, visit: Visit, num_segments: int) -> None:
+    record = visit.record
+    if len(table.columns) == 3:
+        for name in (*record.metrics, "seconds"):
+            table.add_column(name.replace("_", " "), justify="right")
+    seconds = "reused" if visit.reused else f"{record.device_s:.1f}"
+    table.add_row(
+        f"{record.index + 1}/{num_segments}",
+        visit.stage,
+        f"{record.lr_last:.3g}",
+        *(f"{value:.4f}" for value in record.metrics.values()),
+        seconds,
+    )

@@ -1,0 +1,153 @@
+"""What a person sees of a search: a live view while it runs, a table at its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from thaw.results import Row, Table, count
+
+_LINE_EVERY_S = 15.0
+_SHOWN_RUNNING = 8
+_FIXED_WIDTH = 70
+
+
+class View:
+    """Trials done, running and stopped; segments trained and reused; best so far; time left.
+
+    On a terminal it redraws itself; elsewhere it prints a line now and then.
+    """
+
+    def __init__(self, console: Console, table: Table, *, num_trials: int, title: str) -> None:
+        """Show `table` as it fills."""
+        self._console = console
+        self._table = table
+        self._num_trials = num_trials
+        self._title = title
+        self._started = time.monotonic()
+        self._printed = self._started
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._console.print(f"{self._title}: {self._num_trials} trials")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop drawing."""
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def refresh(self) -> None:
+        """Print a line where there is no terminal and the last one is some time ago."""
+        if not self._console.is_terminal and time.monotonic() - self._printed > _LINE_EVERY_S:
+            self._printed = time.monotonic()
+            self._console.print(self._summary())
+
+    def _render(self) -> Group:
+        running = [row for row in self._table.rows.values() if row.status == "running"]
+        table = RichTable(
+            "trial", "epoch", "last", "best", *_short(running), box=None, pad_edge=False
+        )
+        for row in running[:_SHOWN_RUNNING]:
+            table.add_row(
+                row.trial,
+                str(row.epochs),
+                _percent(row.last),
+                _percent(row.best),
+                *(_cell(row.values.get(name)) for name in _short(running)),
+                style="dim",
+            )
+        done = sum(row.status != "running" for row in self._table.rows.values())
+        bar = ProgressBar(total=self._num_trials, completed=done, width=40)
+        return Group(Text(self._title, style="bold"), bar, Text(self._summary()), table)
+
+    def _summary(self) -> str:
+        rows = self._table.rows.values()
+        counts = count(rows)
+        running = counts.pop("running", 0)
+        done = sum(counts.values())
+        states = ", ".join(f"{number} {status}" for status, number in counts.items())
+        ranked = self._table.ranked()
+        best = ranked[0].best if ranked else math.nan
+        return (
+            f"{done}/{self._num_trials} trials done ({states or 'none yet'}), {running} running | "
+            f"segments: {sum(r.segments_trained for r in rows)} trained, "
+            f"{sum(r.segments_reused for r in rows)} reused | best {_percent(best)} | "
+            f"{self._time_left(done)}"
+        )
+
+    def _time_left(self, done: int) -> str:
+        gone = time.monotonic() - self._started
+        if not done:
+            return f"{_clock(gone)} gone"
+        return f"{_clock(gone)} gone, about {_clock(gone / done * (self._num_trials - done))} left"
+
+
+def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
+    """Return the table of trials from the best on: parameters, values, segments, why it ended.
+
+    Where `width` columns of text cannot hold a column for each parameter, one column lists them.
+    """
+    ranked = table.ranked()
+    names = list(dict.fromkeys(name for row in ranked for name in row.values))
+    wide = width >= _FIXED_WIDTH + sum(max(len(name), 10) + 2 for name in names)
+    title = f"{len(ranked)} trials, best first" + (f" ({most} shown)" if len(ranked) > most else "")
+    rich = RichTable(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    rich.add_column("trial")
+    for name in ("best", "last", "epochs", "trained", "reused"):
+        rich.add_column(name, justify="right", no_wrap=True)
+    rich.add_column("why it ended", min_width=12)
+    for name in names if wide else ("parameters",):
+        rich.add_column(name, justify="right" if wide else "left")
+    for row in ranked[:most]:
+        values = {name: _cell(row.values[name]) for name in names if name in row.values}
+        listed = ", ".join(f"{name}={value}" for name, value in values.items())
+        rich.add_row(
+            row.trial,
+            _percent(row.best),
+            _percent(row.last),
+            str(row.epochs),
+            str(row.segments_trained),
+            str(row.segments_reused),
+            row.ended,
+            *([values.get(name, "") for name in names] if wide else [listed]),
+        )
+    return rich
+
+
+def _short(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.values))[:4]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.2f} %"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

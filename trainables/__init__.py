@@ -1,0 +1,1 @@
+"""The systems that are trained, and the Ray Train slot that runs them."""

@@ -1,0 +1,64 @@
+"""System 1: transfer learning of an image classifier.
+
+The playbook's baseline: head only, then everything with a one-cycle and lower rates towards the
+stem. On the embedded digits the pretraining on the source task is the first stage.
+"""
+
+from __future__ import annotations
+
+from training.classification import Classification, ClassifierConfig
+from training.curves import OneCycle
+from training.schedule import Schedule, Stage
+
+Settings = ClassifierConfig
+build = Classification
+
+HEAD_ONLY: dict[str, float | str] = {"head": 1.0, "*": "frozen"}
+PLAYBOOK: dict[str, float | str] = {
+    "head": 1.0,
+    "layer4": 0.3,
+    "layer3": 0.2,
+    "layer2": 0.1,
+    "*": 0.05,
+}
+"""LR multipliers of a ResNet from the head to the stem."""
+FULL: dict[str, float | str] = {"head": 1.0, "*": 0.1}
+"""LR multipliers of any other backbone."""
+
+
+def pretraining(config: ClassifierConfig, *, epochs: int = 6) -> tuple[Stage, ...]:
+    """Return the stage on the source task, where the data has one; else nothing."""
+    if config.data != "digits":
+        return ()
+    return (Stage(name="pretrain", epochs=epochs, lr=4e-3, data="source"),)
+
+
+def baseline(config: ClassifierConfig, *, seed: int) -> Schedule:
+    """Return head-only training for 3 epochs, then everything for 9 epochs."""
+    resnet = "resnet" in config.model
+    return Schedule.parse(
+        {
+            "seed": seed,
+            "stages": [
+                *pretraining(config),
+                Stage.parse(
+                    {
+                        "name": "head",
+                        "epochs": 3,
+                        "lr": 5e-3,
+                        "groups": HEAD_ONLY,
+                        "batchnorm": "eval_frozen",
+                    }
+                ),
+                Stage.parse(
+                    {
+                        "name": "full",
+                        "epochs": 9,
+                        "lr": 1e-3,
+                        "groups": PLAYBOOK if resnet else FULL,
+                        "curve": OneCycle(),
+                    }
+                ),
+            ],
+        }
+    )

@@ -1,0 +1,121 @@
+"""The slot: a Tune trainable that walks one trial after another on the same warm workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from trainables.pool import Pool, Workers
+from trainables.spec import TrialSpec
+from training.record import Record
+from training.schedule import Facts
+from training.store import Store
+from training.trainer import Step
+from training.walk import Visit, walk
+
+TRIAL = "schedule"
+"""Key of a trial's configuration that holds its `Assignment`."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a slot is asked to do; the other keys of the configuration are for the tables."""
+
+    name: str
+    """The trial's number, as Optuna counts."""
+    spec: TrialSpec
+    facts: Facts
+
+    def __str__(self) -> str:
+        """Name the file that holds the schedule; Tune writes this to its tables."""
+        return "see schedule.yaml"
+
+
+class Slot(tune.Trainable):
+    """One step trains, or replays, one segment; the workers outlive the trial."""
+
+    def setup(self, config: dict[str, Any], workers: Workers | None = None) -> None:
+        """Open the store; workers start when the first segment must be trained."""
+        assert workers is not None
+        self._workers = workers
+        self._store = Store(workers.store)
+        self._pool: Pool | None = None
+        self._begin(config[TRIAL])
+
+    def step(self) -> dict[str, Any]:
+        """Return the next segment's result."""
+        return self._report(next(self._visits))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial; the workers stay."""
+        self._begin(new_config[TRIAL])
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Save the key of the last segment: the state itself is in the store."""
+        return {"key": self._key}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Replay up to the saved key; every segment on the way is in the store."""
+        key = (checkpoint or {}).get("key")
+        while key and self._key != key:
+            self._report(next(self._visits))
+
+    def cleanup(self) -> None:
+        """End the worker group and wait for it."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _begin(self, trial: Assignment) -> None:
+        self._trial = trial
+        self._key = ""
+        self._epoch = self._trained = self._reused = 0
+        self._device_s = 0.0
+        self._visits: Iterator[Visit] = walk(
+            trial.spec.schedule, trial.facts, self._store, self._train
+        )
+
+    def _train(self, path: Sequence[Step]) -> Record:
+        if self._pool is None:
+            self._pool = Pool(self._workers)
+        return self._pool.train(self._trial.spec, self._trial.facts, path)
+
+    def _report(self, visit: Visit) -> dict[str, Any]:
+        record = visit.record
+        objective = self._trial.spec.schedule.objective
+        self._key = record.key
+        self._epoch += record.data == objective
+        self._reused += visit.reused
+        self._trained += not visit.reused
+        self._device_s += 0.0 if visit.reused else record.device_s
+        return {
+            **_metrics(record, self._trial.facts, objective),
+            "epoch": self._epoch,
+            "segment": record.index + 1,
+            "stage": visit.stage,
+            "lr": record.lr_last,
+            "segments_trained": self._trained,
+            "segments_reused": self._reused,
+            "device_s": self._device_s,
+            "key": record.key,
+            "ended": visit.ended or "",
+            "done": visit.ended is not None,
+        }
+
+
+def _metrics(record: Record, facts: Facts, objective: str) -> dict[str, float]:
+    """Return all metrics of all data sets, NaN for those this segment was not measured on.
+
+    Those of the objective's data set have their plain names, others are prefixed: Tune fixes its
+    columns at the first result, and an accuracy on another task must not be ranked.
+    """
+    found: dict[str, float] = {}
+    for data, _ in facts.num_train:
+        for name, value in record.metrics.items():
+            shown = name if data == objective else f"{data}_{name}"
+            found[shown] = value if data == record.data else math.nan
+    return found

@@ -1,0 +1,73 @@
+"""A trial as a file: which system, which task, which schedule."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from trainables.systems import system
+from training.config import Config
+from training.errors import UserError
+from training.schedule import Facts, Schedule
+from training.settings import Place
+from training.task import Task, facts_of
+
+
+class TrialSpec(Config):
+    """Everything that decides a trial but the machine it runs on."""
+
+    system: str
+    """Which of the systems is trained."""
+    task: dict[str, Any] = Field(default_factory=dict)
+    """Configuration of the task; the system's module says which fields it has."""
+    schedule: Schedule
+
+    @classmethod
+    def read(cls, path: str) -> TrialSpec:
+        """Read a YAML file; raise `UserError` that names the file and the field."""
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+        if not isinstance(data, dict):
+            raise UserError(f"{path}: must hold the fields system, task and schedule")
+        spec = cls.parse(data, path)
+        spec.config(path)
+        return spec
+
+    def yaml(self) -> str:
+        """Return the text of a YAML file that `read` takes."""
+        data = {
+            "system": self.system,
+            "task": self.config().model_dump(mode="json"),
+            "schedule": self.schedule.plain(),
+        }
+        return yaml.safe_dump(data, sort_keys=False)
+
+    def config(self, where: str = "") -> Config:
+        """Return the validated configuration of the task."""
+        place = f"{where}: task" if where else "task"
+        return system(self.system).Settings.parse(self.task, place)
+
+    def build_task(self) -> Task:
+        """Return the task; one object for each configuration and process."""
+        return _build_task(self.system, json.dumps(self.task, sort_keys=True))
+
+    def facts(self, place: Place) -> Facts:
+        """Return the facts of the task at `place`, after a check that the schedule fits them."""
+        facts = facts_of(self.build_task(), seed=self.schedule.seed, place=place)
+        self.schedule.check(facts)
+        return facts
+
+
+@lru_cache(maxsize=4)
+def _build_task(name: str, config: str) -> Task:
+    module = system(name)
+    return module.build(module.Settings.parse(json.loads(config), "task"))

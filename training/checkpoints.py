@@ -1,0 +1,80 @@
+"""Weights that come from outside: checked against the model, and never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.errors import UserError
+
+_SHOWN = 4
+
+
+def load_weights(model: nn.Module, path: str, *, ignore: Iterable[str]) -> None:
+    """Load a checkpoint into `model`; the parameters in `ignore` may differ or be missing.
+
+    Takes a bare state dict, or one under `model_state_dict` or `state_dict`. Raises `UserError`
+    that names the layers which do not fit.
+    """
+    weights = _read(path)
+    own = model.state_dict()
+    skipped = set(ignore)
+    wanted = [name for name in own if name not in skipped]
+    missing = [name for name in wanted if name not in weights]
+    strange = [name for name in weights if name not in own and name not in skipped]
+    shapes = [
+        f"{name} is {tuple(weights[name].shape)}, the model has {tuple(own[name].shape)}"
+        for name in wanted
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    findings = [
+        f"{label} {_list(names)}"
+        for label, names in (
+            ("missing", missing),
+            ("unknown", strange),
+            ("of other shape:", shapes),
+        )
+        if names
+    ]
+    if findings:
+        raise UserError(
+            f"checkpoint {path}: does not fit the model: {'; '.join(findings)}. "
+            "Another architecture can only be trained from scratch (weights=none)"
+        )
+    model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file; raise `UserError` where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: {error.strerror}") from None
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint {path}: no such file")
+    try:
+        data: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"checkpoint {path}: no plain torch checkpoint ({reason})") from None
+    for name in ("model_state_dict", "state_dict"):
+        if isinstance(data, dict) and isinstance(data.get(name), dict):
+            data = data[name]
+    if not isinstance(data, dict) or not all(isinstance(v, Tensor) for v in data.values()):
+        raise UserError(f"checkpoint {path}: holds no state dict of tensors")
+    return {str(name).removeprefix("module."): value for name, value in data.items()}
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

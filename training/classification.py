@@ -1,0 +1,214 @@
+"""Image classification with any timm model: the first task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from training.checkpoints import file_digest, load_weights
+from training.config import Config
+from training.digits import load_digits
+from training.errors import UserError, unknown
+from training.folder import load_folder
+from training.images import NUM_DRAWS, LabelledData, augment, prepare
+from training.layers import Layers, layers_by_pattern, layers_of_timm
+from training.randomness import derive
+from training.settings import Settings
+from training.task import Totals
+
+_EVAL_BATCH = 256
+
+
+class ClassifierConfig(Config):
+    """What is classified by which model."""
+
+    model: str = "test_resnet"
+    """Any model that timm has."""
+    data: str = "digits"
+    """`digits` (embedded), or a folder with train/<class>/* and val/<class>/*."""
+    image_size: Annotated[int, Field(ge=8, le=4096)] = 32
+    """Side of the images in px."""
+    weights: str = "none"
+    """Starting weights: `none`, `timm` (downloaded by the library), or a checkpoint file."""
+    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the head."""
+    drop_path_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Stochastic depth, for models that have it."""
+    layers: dict[str, str] | None = None
+    """Layer groups as an ordered table name -> regular expression; none is timm's own grouping."""
+
+
+class Classification:
+    """A timm backbone with a head for each data set; metrics are loss and top-1 accuracy."""
+
+    name = "classifier"
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        """Check the model's name and the data; raise `UserError` where they do not serve."""
+        self.config = config
+        layer_groups(config)
+        self._data = _load(config)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the configuration without paths: the fingerprint stands for those."""
+        plain = self.config.model_dump(exclude={"data", "weights"})
+        return plain | {"timm_weights": self.config.weights == "timm"}
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name, data in self._data.items():
+            digest.update(f"{name}{data.classes}".encode())
+            for images in (data.train, data.val):
+                digest.update(images.labels.cpu().numpy().tobytes())
+                for chunk in images.pixels.split(1024):
+                    digest.update(chunk.cpu().numpy().tobytes())
+        if self.config.weights not in ("none", "timm"):
+            digest.update(file_digest(self.config.weights).encode())
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all pixels, labels and the weights file."""
+        return self._fingerprint
+
+    def num_train(self) -> dict[str, int]:
+        """Return the number of training images of each data set."""
+        return {name: len(data.train) for name, data in self._data.items()}
+
+    def classes(self, data: str) -> tuple[str, ...]:
+        """Return the class names of a data set in the order of the labels."""
+        return self._data[data].classes
+
+    def layers(self) -> dict[str, Layers]:
+        """Return the layer groups of the one model."""
+        return {"model": layer_groups(self.config)}
+
+    def loss_terms(self) -> dict[str, float]:
+        """Return label smoothing, the one knob of the loss."""
+        return {"label_smoothing": 0.0}
+
+    def build(self, seed: int) -> nn.ModuleDict:
+        """Return the model with its starting weights; the head comes with the first data set."""
+        torch.manual_seed(derive(seed, 0, "weights"))
+        channels = next(iter(self._data.values())).train.pixels.shape[1]
+        model = _create(self.config, channels, pretrained=self.config.weights == "timm")
+        if self.config.weights not in ("none", "timm"):
+            load_weights(model, self.config.weights, ignore=layer_groups(self.config)["head"])
+        return nn.ModuleDict({"model": model})
+
+    def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
+        """Put a fresh head for the classes of `data` on the model."""
+        torch.manual_seed(seed)
+        models["model"].reset_classifier(len(self._data[data].classes))  # type: ignore[operator]
+
+    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Return (num, NUM_DRAWS) uniform numbers for the augmentation."""
+        return torch.rand(num, NUM_DRAWS, generator=generator, device=generator.device)
+
+    def loss(
+        self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
+    ) -> tuple[Tensor, Totals]:
+        """Return mean cross entropy over the images `chosen`, and how many were right."""
+        images = self._data[settings.data].train
+        labels = images.labels[chosen]  # (B,)
+        pixels = self._prepare(images.pixels[chosen], settings)
+        logits = forward["model"](augment(pixels, draws, settings.augment))  # (B, classes)
+        smoothing = dict(settings.loss)["label_smoothing"]
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return loss, {"right": _num_right(logits, labels), "num": _count(labels)}
+
+    def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
+        """Return summed cross entropy and right answers over this rank's validation images."""
+        images = self._data[settings.data].val
+        world = settings.place.world_size
+        mine = torch.arange(rank, len(images), world, device=images.labels.device)
+        zero = torch.zeros((), device=mine.device)
+        totals = {"loss": zero.clone(), "right": zero.clone(), "num": zero + len(mine)}
+        for chosen in mine.split(_EVAL_BATCH):
+            labels = images.labels[chosen]
+            logits = models["model"](self._prepare(images.pixels[chosen], settings)).float()
+            totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
+            totals["right"] += _num_right(logits, labels)
+        return totals
+
+    def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
+        """Return mean loss and accuracy in [0, 1] of training and validation."""
+        return {
+            "train_loss": train["loss"] / train["num"],
+            "train_accuracy": train["right"] / train["num"],
+            "val_loss": val["loss"] / val["num"],
+            "val_accuracy": val["right"] / val["num"],
+        }
+
+    def to(self, device: str) -> None:
+        """Move all images to the device."""
+        for data in self._data.values():
+            data.train.to(device)
+            data.val.to(device)
+
+    def _prepare(self, pixels: Tensor, settings: Settings) -> Tensor:
+        return prepare(
+            pixels,
+            mean=0.5,
+            std=0.25,
+            image_size=settings.image_size,
+            channels_last=settings.compute.channels_last,
+        )
+
+
+def layer_groups(config: ClassifierConfig) -> Layers:
+    """Return the layer groups of the configured model, from the stem to the head."""
+    return dict(_layer_groups(config.model_dump_json()))
+
+
+@lru_cache(maxsize=8)
+def _layer_groups(config_json: str) -> Layers:
+    config = ClassifierConfig.model_validate_json(config_json)
+    with torch.device("meta"):
+        model = _create(config, channels=3, pretrained=False)
+    if config.layers is None:
+        return layers_of_timm(model)
+    return layers_by_pattern(model, config.layers)
+
+
+def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.Module:
+    """Return the timm model with a small head; the real one comes with the first data set."""
+    import timm
+
+    if config.model not in timm.list_models():
+        raise _no_model(config.model, timm.list_models())
+    rates: dict[str, Any] = {"drop_rate": config.drop_rate, "drop_path_rate": config.drop_path_rate}
+    model: nn.Module = timm.create_model(
+        config.model,
+        pretrained=pretrained,
+        num_classes=2,
+        in_chans=channels,
+        **{name: rate for name, rate in rates.items() if rate},
+    )
+    return model
+
+
+def _load(config: ClassifierConfig) -> dict[str, LabelledData]:
+    if config.data == "digits":
+        return load_digits(config.image_size)
+    return {"target": load_folder(config.data, config.image_size)}
+
+
+def _no_model(name: str, names: list[str]) -> UserError:
+    hint = str(unknown("model", name, names)).split("; allowed:")[0]
+    return UserError(f"{hint}; allowed: any of timm's {len(names)} models (timm.list_models())")
+
+
+def _num_right(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.detach().argmax(1) == labels).sum()
+
+
+def _count(labels: Tensor) -> Tensor:
+    return torch.full((), len(labels), device=labels.device)

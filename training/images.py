@@ -1,0 +1,78 @@
+"""Labelled images in memory, and what is done to a batch of them on the device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.settings import Augment
+
+
+@dataclass
+class Images:
+    """Images with labels, on one device."""
+
+    pixels: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def to(self, device: str) -> None:
+        """Move to `device`; nothing happens where they are there already."""
+        self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """One data set: training and validation images of the same classes."""
+
+    train: Images
+    val: Images
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+
+
+def prepare(
+    pixels: Tensor, *, mean: float, std: float, image_size: int | None, channels_last: bool
+) -> Tensor:
+    """Turn (B, C, H, W) uint8 into normalised float of the asked size."""
+    images = pixels.float().div_(255).sub_(mean).div_(std)
+    if image_size is not None and image_size != images.shape[-1]:
+        images = F.interpolate(
+            images, size=(image_size, image_size), mode="bilinear", antialias=True
+        )
+    if channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return images
+
+
+NUM_DRAWS = 5
+"""Random numbers that `augment` wants for each image."""
+
+
+def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
+    """Apply one random affine map to each image, in one pass on the device.
+
+    `images` is (B, C, H, W) float, `draws` (B, NUM_DRAWS) uniform in [0, 1). Pixels from outside
+    repeat the border.
+    """
+    if config == Augment():
+        return images
+    signed = draws * 2 - 1  # (B, 5) in [-1, 1)
+    angle = signed[:, 0] * math.radians(config.rotate_deg)
+    scale = 1 / (1 + signed[:, 1] * config.zoom)
+    mirror = torch.where((draws[:, 2] < 0.5) & config.flip, -1.0, 1.0)
+    shift = signed[:, 3:5] * (2 * config.shift)  # grid coordinates span [-1, 1]
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = (
+        torch.stack([cos * mirror, -sin, shift[:, 0]], 1),
+        torch.stack([sin * mirror, cos, shift[:, 1]], 1),
+    )
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,153 @@
+"""The live state of a task on its device: models, one optimizer, averaged weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from training.optimizers import build_optimizer
+from training.randomness import derive
+from training.settings import Settings
+from training.task import Task
+
+
+class Live:
+    """Models, optimizer and averaged weights, brought into the shape that settings ask for.
+
+    `start` makes the state before any training, `load` takes a saved one, `prepare` readies either
+    for the next segment, `capture` returns what must be saved.
+    """
+
+    def __init__(self, task: Task, seed: int, device: str) -> None:
+        """Make the state before any training."""
+        self._task = task
+        self._seed = seed
+        self.device = device
+        self._layers = task.layers()
+        self._compiled: dict[str, nn.Module] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Go back to the state before any training."""
+        self.models = self._task.build(self._seed).to(self.device)
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.averaged: nn.Module | None = None
+        self._data: str | None = None
+        self._trained: str | None = None
+        self._compiled.clear()
+
+    def load(self, state: dict[str, Any], settings: Settings) -> None:
+        """Take over a saved state; `settings` are those of the segment that made it."""
+        self._shape(settings.data)
+        self.models.load_state_dict(state["models"])
+        self._trained = settings.model
+        self.optimizer = self._build_optimizer(settings)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.averaged = None
+        if state["averaged"] is not None:
+            self.averaged = copy.deepcopy(self.models[settings.model]).requires_grad_(False)
+            self.averaged.load_state_dict(state["averaged"])
+
+    def prepare(self, settings: Settings) -> None:
+        """Make everything ready to train a segment with `settings`."""
+        if self._data != settings.data:
+            self._shape(settings.data)
+            self.averaged = None
+        if self._trained != settings.model:
+            self.averaged = None
+        self._trained = settings.model
+        if settings.fresh_optimizer or self.optimizer is None:
+            self.optimizer = self._build_optimizer(settings)
+        if settings.ema_decay is None:
+            self.averaged = None
+        elif self.averaged is None:
+            self.averaged = copy.deepcopy(self.models[settings.model]).requires_grad_(False)
+        memory = torch.channels_last if settings.compute.channels_last else torch.contiguous_format
+        self.models.to(memory_format=memory)
+        self._freeze(settings)
+
+    def capture(self) -> dict[str, Any]:
+        """Return the state as it must be saved."""
+        assert self.optimizer is not None
+        return {
+            "models": self.models.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+        }
+
+    def forward(self, settings: Settings) -> dict[str, nn.Module]:
+        """Return the models as the training step calls them: compiled and wrapped for DDP."""
+        forward = dict(self.models.items())
+        if settings.compute.compile:
+            forward = {name: self._compile(name, model) for name, model in forward.items()}
+        if settings.place.world_size > 1:
+            trained = forward[settings.model]
+            ids = [torch.cuda.current_device()] if self.device == "cuda" else None
+            forward[settings.model] = DistributedDataParallel(trained, device_ids=ids)
+        return forward
+
+    def evaluated(self, settings: Settings) -> dict[str, nn.Module]:
+        """Return the models as they are evaluated: the averaged weights where there are any."""
+        models = dict(self.models.items())
+        if self.averaged is not None:
+            models[settings.model] = self.averaged
+        for model in models.values():
+            model.eval()
+        return models
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """Move the averaged weights towards the trained ones by one step."""
+        assert self.averaged is not None and self._trained is not None
+        mean, new = (_floats(m) for m in (self.averaged, self.models[self._trained]))
+        torch._foreach_lerp_(list(mean), list(new), 1 - decay)
+
+    def _shape(self, data: str) -> None:
+        """Give the models the head of `data`; a head that is new is seeded by the data's name."""
+        if self._data != data:
+            self._task.adapt(self.models, data, derive(self._seed, 0, f"head {data}"))
+            self.models.to(self.device)
+            self._data = data
+            self._compiled.clear()
+
+    def _build_optimizer(self, settings: Settings) -> torch.optim.Optimizer:
+        model = self.models[settings.model]
+        fused = self.device == "cuda"
+        return build_optimizer(settings.optimizer, model, self._layers[settings.model], fused=fused)
+
+    def _compile(self, name: str, model: nn.Module) -> nn.Module:
+        if name not in self._compiled:
+            self._compiled[name] = torch.compile(model)  # type: ignore[assignment]
+        return self._compiled[name]
+
+    def _freeze(self, settings: Settings) -> None:
+        """Set what has gradients and which layers use batch statistics."""
+        self.models.requires_grad_(False).eval()
+        model = self.models[settings.model].train()
+        trainable = {layer for layer, value in settings.multipliers if value is not None}
+        owner = {n: layer for layer, names in self._layers[settings.model].items() for n in names}
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(owner[name] in trainable)
+            parameter.grad = None
+        if settings.batchnorm == "train":
+            return
+        for prefix, norm in _batchnorms(model):
+            first = next((f"{prefix}.{name}" for name, _ in norm.named_parameters()), None)
+            if settings.batchnorm == "eval_all":
+                norm.requires_grad_(False).eval()
+            elif first is not None and owner[first] not in trainable:
+                norm.eval()
+
+
+def _floats(model: nn.Module) -> Iterator[torch.Tensor]:
+    return (t for t in model.state_dict().values() if t.is_floating_point())
+
+
+def _batchnorms(model: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
+    return ((n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm))

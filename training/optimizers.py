@@ -1,0 +1,82 @@
+"""Optimizers as typed configuration, built over named layer groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from training.config import Config
+
+NonNegative = Annotated[float, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AdamW(Config):
+    """Adam with decoupled weight decay (arXiv 1711.05101)."""
+
+    kind: Literal["adamw"] = "adamw"
+    weight_decay: NonNegative = 1e-4
+    """Share of LR by which weights shrink at each step."""
+    beta1: Momentum = 0.9
+    """Decay of the mean of gradients."""
+    beta2: Momentum = 0.999
+    """Decay of the mean of squared gradients."""
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the denominator."""
+
+    def build(self, groups: list[dict[str, object]], *, fused: bool) -> torch.optim.Optimizer:
+        """Return torch's optimizer over `groups`; the LR is set before each step."""
+        return torch.optim.AdamW(
+            groups,
+            lr=0.0,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=fused or None,
+        )
+
+
+class SGD(Config):
+    """Stochastic gradient descent with momentum."""
+
+    kind: Literal["sgd"] = "sgd"
+    weight_decay: NonNegative = 1e-4
+    """L2 penalty added to the gradient."""
+    momentum: Momentum = 0.9
+    """Decay of the running gradient."""
+    nesterov: bool = False
+    """Nesterov's look-ahead."""
+
+    def build(self, groups: list[dict[str, object]], *, fused: bool) -> torch.optim.Optimizer:
+        """Return torch's optimizer over `groups`; the LR is set before each step."""
+        return torch.optim.SGD(
+            groups,
+            lr=0.0,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            fused=fused or None,
+        )
+
+
+Optimizer = Annotated[AdamW | SGD, Field(discriminator="kind")]
+
+
+def build_optimizer(
+    config: AdamW | SGD, model: nn.Module, layers: Mapping[str, Sequence[str]], *, fused: bool
+) -> torch.optim.Optimizer:
+    """Build one optimizer group for each layer group; every parameter is in exactly one.
+
+    Frozen groups are members too: a parameter without a gradient is skipped by torch, so that a
+    thaw never changes the groups and an optimizer that is kept fits its saved state.
+    """
+    named = dict(model.named_parameters())
+    groups: list[dict[str, object]] = [
+        {"name": layer, "params": [named[name] for name in names]}
+        for layer, names in layers.items()
+    ]
+    return config.build(groups, fused=fused)

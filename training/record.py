@@ -1,0 +1,52 @@
+"""What is known of a trained segment; kept for ever."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Outcome of one segment."""
+
+    key: str
+    """Name of the state after the segment."""
+    parent: str
+    """Name of the state before it."""
+    index: int
+    """Number of segments before it."""
+    data: str
+    """Data set on which `metrics` were measured."""
+    metrics: dict[str, float]
+    """Metric -> value; NaN where it has none (a diverged loss)."""
+    num_steps: int
+    """Optimizer steps."""
+    lr_first: float
+    """LR of the first step at multiplier 1."""
+    lr_last: float
+    """LR of the last step at multiplier 1."""
+    world_size: int
+    """Number of devices that were held."""
+    train_s: float
+    """Seconds of training."""
+    eval_s: float
+    """Seconds of evaluation."""
+    restore_s: float
+    """Seconds spent on restoring the parent's state; 0 where it was live."""
+
+    @property
+    def device_s(self) -> float:
+        """Return seconds times devices held."""
+        return (self.train_s + self.eval_s + self.restore_s) * self.world_size
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> Record:
+        """Build a record from plain data; raise `ValueError` where the fields are not its own."""
+        if set(data) != {field.name for field in fields(cls)}:
+            raise ValueError("these are not the fields of a record")
+        return cls(**data)

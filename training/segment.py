@@ -1,0 +1,105 @@
+"""One segment: the training loop and the evaluation, read top to bottom."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from training.live import Live
+from training.randomness import derive, generator
+from training.settings import Settings
+from training.task import Task, Totals
+
+
+def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Totals:
+    """Train one segment on the live state; return the totals over this rank's examples.
+
+    Nothing in the loop waits for the device: totals are read once, after the last step.
+    """
+    live.prepare(settings)
+    forward = live.forward(settings)
+    optimizer = live.optimizer
+    assert optimizer is not None
+    trainable = [p for p in live.models[settings.model].parameters() if p.requires_grad]
+    world, rank = settings.place.world_size, world_rank()
+    order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
+    draws = generator(seed, settings.index, "draws", live.device)
+    torch.manual_seed(derive(seed, settings.index, "dropout", rank))
+    autocast = torch.autocast(
+        live.device, dtype=torch.bfloat16, enabled=settings.compute.precision == "bf16"
+    )
+    totals: Totals = {}
+    for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
+        for group, (_, multiplier) in zip(
+            optimizer.param_groups, settings.multipliers, strict=True
+        ):
+            group["lr"] = settings.lrs[step] * (multiplier or 0.0)
+        drawn = task.draw(len(chosen), settings, draws)
+        parts = settings.accumulate * world
+        micro = zip(chosen.tensor_split(parts), drawn.tensor_split(parts), strict=True)
+        for part, (examples, random) in enumerate(micro):
+            if part % world != rank or not len(examples):
+                continue
+            with autocast:
+                loss, sums = task.loss(forward, examples, random, settings)
+            (loss * (len(examples) * world / len(chosen))).backward()
+            add(totals, {**sums, "loss": loss.detach() * len(examples)})
+        if settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if settings.ema_decay is not None:
+            live.average(settings.ema_decay)
+    _same_buffers(live, settings)
+    return totals
+
+
+@torch.no_grad()
+def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
+    """Return the totals over this rank's share of the validation examples."""
+    autocast = torch.autocast(
+        live.device, dtype=torch.bfloat16, enabled=settings.compute.precision == "bf16"
+    )
+    with autocast:
+        return task.evaluate(live.evaluated(settings), settings, world_rank())
+
+
+def epoch_order(task: Task, settings: Settings, seed: int) -> Tensor:
+    """Return the order of the training examples in this segment, (num_used,) int64 on the CPU.
+
+    A data fraction takes the beginning of one fixed permutation, so that a smaller share is part
+    of a larger one.
+    """
+    num = task.num_train()[settings.data]
+    used = torch.arange(num)
+    if settings.data_fraction < 1:
+        fixed = torch.randperm(num, generator=generator(seed, 0, f"fraction {settings.data}"))
+        used = fixed[: round(num * settings.data_fraction)]
+    return used[torch.randperm(len(used), generator=generator(seed, settings.index, "order"))]
+
+
+def add(totals: Totals, sums: Totals) -> None:
+    """Add `sums` to `totals` in place, on the device."""
+    for name, value in sums.items():
+        totals[name] = totals[name] + value if name in totals else value
+
+
+def read(totals: Totals, settings: Settings) -> dict[str, float]:
+    """Add up the totals of all ranks and bring them to the host: one synchronisation."""
+    stacked = torch.stack([value.double() for value in totals.values()])
+    if settings.place.world_size > 1:
+        dist.all_reduce(stacked)
+    return dict(zip(totals, stacked.tolist(), strict=True))
+
+
+def world_rank() -> int:
+    """Return this process's rank, 0 where there is no process group."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def _same_buffers(live: Live, settings: Settings) -> None:
+    """Give every rank the running statistics of rank 0, which are the ones that are saved."""
+    if settings.place.world_size > 1:
+        for buffer in live.models[settings.model].buffers():
+            dist.broadcast(buffer, 0)

@@ -1,0 +1,100 @@
+"""Settings: everything that decides what one segment does to the state."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from training.config import Config
+from training.optimizers import SGD, AdamW
+
+
+class Augment(Config):
+    """Random geometry of training images, drawn anew for each image and epoch; none by default."""
+
+    shift: float = Field(0.0, ge=0, le=0.5)
+    """Largest shift in each direction, as a share of the image."""
+    zoom: float = Field(0.0, ge=0, lt=1)
+    """Largest change of scale: 0.2 draws scales from 0.8 to 1.2."""
+    rotate_deg: float = Field(0.0, ge=0, le=180)
+    """Largest rotation in degrees."""
+    flip: bool = False
+    """Mirror left and right with probability one half."""
+
+
+class Compute(Config):
+    """How the arithmetic is done."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` runs forward and backward under autocast; weights stay in fp32."""
+    channels_last: bool = False
+    """Keep images and convolutions in NHWC order."""
+    compile: bool = False
+    """Run the model through `torch.compile`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a segment runs; part of its settings, since it decides the last bits."""
+
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    world_size: int = 1
+    """Number of training processes."""
+    num_threads: int = 1
+    """Threads of torch in each process on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The realised settings of one segment: numbers only, no names of curves or stages.
+
+    What has no effect is left at one fixed value, so that settings which do the same are equal.
+    """
+
+    index: int
+    """Number of segments before this one; seeds the segment's generators."""
+    model: str
+    """Which of the task's models is trained."""
+    data: str
+    """Which of the task's data sets it is trained and evaluated on."""
+    lrs: tuple[float, ...]
+    """LR of each optimizer step at multiplier 1; its length is the number of steps."""
+    multipliers: tuple[tuple[str, float | None], ...]
+    """(layer group, LR multiplier or None for frozen), in the model's order."""
+    optimizer: AdamW | SGD
+    fresh_optimizer: bool
+    """Start with an empty optimizer (a stage border) or go on with the parent's."""
+    batch_size: int
+    """Examples of one optimizer step, over all processes."""
+    accumulate: int
+    """Micro-batches of which a step is made."""
+    clip_norm: float | None
+    """Largest gradient norm, or None."""
+    batchnorm: str
+    """`train`, `eval_frozen` or `eval_all`; see `Stage`."""
+    image_size: int | None
+    """Side of the images in px; None is the task's own."""
+    data_fraction: float
+    """Share of the training examples that is used."""
+    augment: Augment
+    loss: tuple[tuple[str, float], ...]
+    """(term, weight) as the task understands them, sorted."""
+    ema_decay: float | None
+    """Decay per step of the averaged weights, or None."""
+    compute: Compute
+    place: Place
+
+    @property
+    def num_steps(self) -> int:
+        """Return the number of optimizer steps."""
+        return len(self.lrs)
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data with a fixed order, from which the key is made."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("optimizer", "augment", "compute"):
+            data[name] = data[name].model_dump()
+        return data | {"place": asdict(self.place)}

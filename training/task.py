@@ -1,0 +1,78 @@
+"""What a task must offer to the core: models, data, losses and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from training.keys import root_key
+from training.layers import Layers
+from training.schedule import Facts
+from training.settings import Place, Settings
+
+Totals = dict[str, Tensor]
+"""Name -> sum over examples, a scalar on the device; totals of batches and ranks add up."""
+
+
+class Task(Protocol):
+    """What is learned. One object serves all trials of a task in a process."""
+
+    @property
+    def name(self) -> str:
+        """Name of the system, part of the root key."""
+
+    def identity(self) -> dict[str, Any]:
+        """Plain configuration that decides results; no paths."""
+
+    def fingerprint(self) -> str:
+        """Name of the content of the data and of the starting weights."""
+
+    def num_train(self) -> dict[str, int]:
+        """Return the number of training examples of each data set."""
+
+    def layers(self) -> dict[str, Layers]:
+        """Return the layer groups of each model."""
+
+    def loss_terms(self) -> dict[str, float]:
+        """Return the loss terms that a stage may weigh, with their defaults."""
+
+    def build(self, seed: int) -> nn.ModuleDict:
+        """Return the models before any training, on the CPU; equal for equal seeds."""
+
+    def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
+        """Shape the models for the data set `data`: a new head, say; equal for equal seeds."""
+
+    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Return the random numbers of `num` training examples, (num, k) on the device."""
+
+    def loss(
+        self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
+    ) -> tuple[Tensor, Totals]:
+        """Return the mean loss over the training examples `chosen`, and totals to record.
+
+        `chosen` is (B,) int64 and `draws` (B, k); both are on the device. Must not synchronise.
+        """
+
+    def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
+        """Return the totals over this rank's share of the validation examples."""
+
+    def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
+        """Turn the totals of training and validation into the metrics of the record."""
+
+    def to(self, device: str) -> None:
+        """Move the data to `device`."""
+
+
+def facts_of(task: Task, *, seed: int, place: Place) -> Facts:
+    """Return what a schedule must know of `task`."""
+    identity = {"system": task.name, **task.identity()}
+    return Facts(
+        root=root_key(task=identity, fingerprint=task.fingerprint(), seed=seed),
+        num_train=tuple(task.num_train().items()),
+        layers=tuple((model, tuple(layers)) for model, layers in task.layers().items()),
+        loss=tuple(task.loss_terms().items()),
+        place=place,
+    )

@@ -1,0 +1,111 @@
+"""The trainer: brings the live state to any point of the tree, and trains the segment there."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from training.live import Live
+from training.record import Record
+from training.segment import evaluate_segment, read, train_segment, world_rank
+from training.settings import Place, Settings
+from training.store import Store
+from training.task import Task
+
+
+@dataclass(frozen=True)
+class Step:
+    """One segment of a path: what it is called and what it does."""
+
+    key: str
+    settings: Settings
+
+
+class Trainer:
+    """Trains segments of one task and seed; the last state stays live, so going on is free."""
+
+    def __init__(self, task: Task, *, root: str, seed: int, store: Store, place: Place) -> None:
+        """Build the models on the device of `place`, and set torch's threads from it."""
+        if place.device == "cpu":
+            torch.set_num_threads(place.num_threads)
+        task.to(place.device)
+        self._task = task
+        self._root = root
+        self._seed = seed
+        self._store = store
+        self._live = Live(task, seed, place.device)
+        self._key: str | None = root
+
+    def train(self, path: Sequence[Step]) -> Record:
+        """Train the last segment of `path`, which leads from the root, and publish it.
+
+        Goes on from the live state or the nearest stored one. A state on the way that is missing
+        or damaged is trained again from its own parent.
+        """
+        started = time.perf_counter()
+        begin = self._reach(path)
+        restore_s = time.perf_counter() - started
+        for index in range(begin, len(path)):
+            parent = path[index - 1].key if index else self._root
+            record = self._segment(path[index], parent, restore_s if index == begin else 0.0)
+            if world_rank() == 0:
+                self._store.publish(record, self._live.capture())
+        return record
+
+    def _reach(self, path: Sequence[Step]) -> int:
+        """Make the nearest state before the end of `path` live; return the segments it has."""
+        for done in range(len(path) - 1, 0, -1):
+            step = path[done - 1]
+            if self._everywhere(self._key == step.key):
+                return done
+            state = self._store.state(step.key)
+            if self._everywhere(state is not None):
+                assert state is not None
+                self._live.load(state, step.settings)
+                self._key = step.key
+                return done
+        if not self._everywhere(self._key == self._root):
+            self._live.start()
+            self._key = self._root
+        return 0
+
+    def _segment(self, step: Step, parent: str, restore_s: float) -> Record:
+        settings = step.settings
+        self._key = None  # until the segment is whole, the live state has no name
+        started = time.perf_counter()
+        train = read(train_segment(self._live, self._task, settings, self._seed), settings)
+        trained = time.perf_counter()
+        val = read(evaluate_segment(self._live, self._task, settings), settings)
+        self._key = step.key
+        return Record(
+            key=step.key,
+            parent=parent,
+            index=settings.index,
+            data=settings.data,
+            metrics=self._task.metrics(train, val),
+            num_steps=settings.num_steps,
+            lr_first=settings.lrs[0],
+            lr_last=settings.lrs[-1],
+            world_size=settings.place.world_size,
+            train_s=trained - started,
+            eval_s=time.perf_counter() - trained,
+            restore_s=restore_s,
+        )
+
+    def _everywhere(self, here: bool) -> bool:
+        """Return whether `here` holds on every rank, so that all of them take the same way."""
+        if not dist.is_initialized():
+            return here
+        votes = torch.tensor(int(here), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(votes, dist.ReduceOp.MIN)
+        return bool(votes.item())
+
+
+def diverged(record: Record) -> bool:
+    """Tell whether the segment's training loss is no finite number."""
+    return not math.isfinite(record.metrics["train_loss"])
