@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from search_spaces.dimensions import Ask, Dimension
+from trainables.systems import load, system
 from training.config import Config
-from training.errors import unknown
+from training.errors import UserError, unknown
 from training.schedule import Schedule
 
 STUDIES = {
@@ -50,15 +50,16 @@ class Study:
 
 
 def study(name: str) -> Study:
-    """Return a study; raise `UserError` where there is none of that name."""
-    if name not in STUDIES:
-        raise unknown("study", name, STUDIES)
-    found: Study = import_module(STUDIES[name]).STUDY
+    """Return a study by its name in `STUDIES` or by the path of a Python file with a `STUDY`.
+
+    Raises `UserError` where there is none.
+    """
+    found = getattr(load(name, STUDIES, "study"), "STUDY", None)
+    if not isinstance(found, Study):
+        raise UserError(f"study {name}: holds no `STUDY` of type search_spaces.study.Study")
     return found
 
 
 def config_of(chosen: Study, values: Mapping[str, Any]) -> Config:
     """Return the validated configuration of the study's task."""
-    from trainables.systems import system
-
     return system(chosen.system).Settings.parse(dict(values), "task")

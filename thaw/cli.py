@@ -46,7 +46,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmenta
     "--set image_size=224 --set weights=timm[/]"
 )
 def search(
-    study: Annotated[str, typer.Argument(help="Name of the study; `thaw studies` lists them.")],
+    study: Annotated[
+        str, typer.Argument(help="A study (`thaw studies` lists them), or a file with one.")
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 24,
     seed: Seed = 0,
     out: Annotated[str | None, typer.Option(help="New folder; default results/STUDY-TIME.")] = None,
@@ -76,7 +78,7 @@ def search(
     found = find_study(study)
     if scheduler not in ("asha", "none"):
         raise unknown("--scheduler", scheduler, ("asha", "none"))
-    task, pinned = split_overrides(found, set_ or [], data)
+    task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
     from thaw.search import Options, default_folder
     from thaw.search import search as run
     from thaw.view import final_table
@@ -181,7 +183,6 @@ def _look_further(folder: str) -> None:
 
 def main() -> None:
     """Run a command; bad input gives one line and exit code 2."""
-    sys.path.insert(0, "")  # a user's own study or system lies beside their data
     try:
         app()
     except KeyboardInterrupt:

@@ -6,20 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from search_spaces.study import Study
+from search_spaces.dimensions import Dimension
 from trainables.systems import system
 from training.errors import UserError, unknown
 
 
 def split_overrides(
-    study: Study, pairs: Sequence[str], data: str | None
+    system_name: str, dimensions: Sequence[Dimension], pairs: Sequence[str], data: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (task fields, pinned dimensions) from `key=value` texts and `--data`.
 
     Raises `UserError` for an unknown key, a key given twice and a value that is not allowed.
     """
-    dimensions = {dimension.name: dimension for dimension in study.dimensions}
-    fields = system(study.system).Settings.model_fields
+    named = {dimension.name: dimension for dimension in dimensions}
+    settings = system(system_name).Settings
+    fields = settings.model_fields
     task: dict[str, Any] = {} if data is None else {"data": data}
     pinned: dict[str, Any] = {}
     for pair in pairs:
@@ -28,13 +29,13 @@ def split_overrides(
             raise UserError(f"--set {pair!r}: must be key=value")
         if key in task or key in pinned:
             raise UserError(f"--set {key}: given twice")
-        if key in dimensions:
-            pinned[key] = dimensions[key].accept(_value(text))
+        if key in named:
+            pinned[key] = named[key].accept(_value(text))
         elif key in fields:
             task[key] = _value(text)
         else:
-            raise unknown("key in --set:", key, (*dimensions, *fields))
-    system(study.system).Settings.parse(task, "--set")
+            raise unknown("key in --set:", key, (*named, *fields))
+    settings.parse(task, "--set")
     return task, pinned
 
 

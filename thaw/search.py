@@ -114,6 +114,7 @@ def search(
         with View(console, table, num_trials=options.trials, title=title) as view:
             keeper = Bookkeeper(table, view, folder, options.scheduler.upper())
             _tune(study, options, folder, workers, slots, searcher, keeper)
+        searcher.close()
     _mark_interrupted(table)
     table.write(folder)
     return table

@@ -107,6 +107,13 @@ class ScheduleSearcher(Searcher):
         else:
             self._study.tell(proposal.trial, state=TrialState.PRUNED)
 
+    def close(self) -> None:
+        """Tell Optuna that what never ended has failed; nothing is left running in its tables."""
+        for proposal in (*self._running.values(), *self._held):
+            self._study.tell(proposal.trial, state=TrialState.FAIL)
+        self._running.clear()
+        self._held.clear()
+
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the Optuna study and the store hold everything."""
 

@@ -25,9 +25,9 @@ from training.walk import Visit, walk
 
 def spec_of(what: str, pairs: Sequence[str], data: str | None, seed: int | None) -> TrialSpec:
     """Return the trial that a study's baseline or a file describes, with the overrides applied."""
-    if what in STUDIES:
+    if what in STUDIES or what.endswith(".py"):
         found = study(what)
-        task, pinned = split_overrides(found, pairs, data)
+        task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
         if pinned:
             raise UserError(f"--set {next(iter(pinned))}: only a search has this dimension")
         module = system(found.system)
@@ -70,12 +70,8 @@ def train_spec(
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the task fields of `--set`, by way of any study of the same system."""
-    same = next(name for name in STUDIES if study(name).system == spec.system)
-    task, pinned = split_overrides(study(same), pairs, None)
-    if pinned:
-        raise UserError(f"--set {next(iter(pinned))}: a schedule file has no dimensions")
-    return task
+    """Return the task fields of `--set`: a schedule file has no dimensions."""
+    return split_overrides(spec.system, (), pairs, None)[0]
 
 
 def _add_row(table: Table, visit: Visit, num_segments: int) -> None:

@@ -77,7 +77,10 @@ class View:
             )
         done = sum(row.status != "running" for row in self._table.rows.values())
         bar = ProgressBar(total=self._num_trials, completed=done, width=40)
-        return Group(Text(self._title, style="bold"), bar, Text(self._summary()), table)
+        head = RichTable.grid()
+        for line in (Text(self._title, style="bold"), bar, Text(self._summary())):
+            head.add_row(line)
+        return Group(head, table)
 
     def _summary(self) -> str:
         rows = self._table.rows.values()
@@ -96,6 +99,8 @@ class View:
 
     def _time_left(self, done: int) -> str:
         gone = time.monotonic() - self._started
+        if not any(row.epochs for row in self._table.rows.values()):
+            return f"{_clock(gone)} gone, starting"
         if not done:
             return f"{_clock(gone)} gone"
         return f"{_clock(gone)} gone, about {_clock(gone / done * (self._num_trials - done))} left"

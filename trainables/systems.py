@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from training.config import Config
-from training.errors import unknown
+from training.errors import UserError, unknown
 from training.schedule import Schedule
 from training.task import Task
 
@@ -30,8 +34,35 @@ class System(Protocol):
 
 
 def system(name: str) -> System:
-    """Return the module of a system; raise `UserError` where there is none of that name."""
-    if name not in SYSTEMS:
-        raise unknown("system", name, SYSTEMS)
-    module: Any = import_module(SYSTEMS[name])
+    """Return a system by its name in `SYSTEMS` or by the path of a Python file.
+
+    Raises `UserError` where there is none, or where it does not offer what `System` says.
+    """
+    module: Any = load(name, SYSTEMS, "system")
+    for part in ("Settings", "build", "baseline"):
+        if not hasattr(module, part):
+            raise UserError(f"system {name}: offers no {part!r}")
     return module  # type: ignore[no-any-return]
+
+
+def load(name: str, table: dict[str, str], kind: str) -> ModuleType:
+    """Import the module that `table` has for `name`, or the Python file `name`."""
+    if name in table:
+        return import_module(table[name])
+    if not name.endswith(".py"):
+        raise unknown(kind, name, (*table, f"the path of a Python file with a {kind}"))
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise UserError(f"{kind} {name}: no such file")
+    known = f"thaw_file_{path}"
+    if known not in sys.modules:
+        found = spec_from_file_location(known, path)
+        assert found is not None and found.loader is not None
+        sys.modules[known] = module_from_spec(found)
+        sys.path.insert(0, str(path.parent))  # the file may import its neighbours
+        try:
+            found.loader.exec_module(sys.modules[known])
+        except BaseException:
+            del sys.modules[known]
+            raise
+    return sys.modules[known]

@@ -10,9 +10,10 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
-from training.errors import explain
+from training.errors import explain, unknown
 
 
 class Config(BaseModel):
@@ -29,6 +30,16 @@ class Config(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise explain(error, where) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, data: Any) -> Any:
+        """Refuse a field that there is not, and tell which there are."""
+        if isinstance(data, dict):
+            for name in data:
+                if name not in cls.model_fields:
+                    raise unknown("field", str(name), cls.model_fields)
+        return data
 
     @model_serializer(mode="wrap")
     def _keep_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

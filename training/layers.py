@@ -60,7 +60,8 @@ def match_layers(
 ) -> dict[str, str]:
     """Return for each layer group the first row of `table` whose glob matches it.
 
-    Every group must be covered and every row must match a group, or `UserError` says which.
+    Every group must be covered and every row must take a group that no earlier row takes (a "*"
+    may be left with nothing), or `UserError` says which.
     """
     rows: dict[str, str] = {}
     for layer in layers:
@@ -72,8 +73,14 @@ def match_layers(
             )
         rows[layer] = row
     for pattern in table:
-        if not any(fnmatchcase(layer, pattern) for layer in layers):
+        matched = [layer for layer in layers if fnmatchcase(layer, pattern)]
+        if not matched:
             raise unknown(f"layer group in {where}:", pattern, layers)
+        if pattern not in rows.values() and pattern != "*":
+            raise UserError(
+                f"{where}: the row {pattern!r} has no effect: {rows[matched[0]]!r} stands before it "
+                f"and takes {matched[0]!r}; the first match wins"
+            )
     return rows
 
 

@@ -95,7 +95,8 @@ class Schedule(Config):
     """Decides initial weights, order, augmentation and dropout."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     curve: Curve = Constant()
-    """One LR curve over all stages that have no curve of their own."""
+    """One LR curve over all stages that have no curve of their own. What it counts in epochs are
+    epochs of the first of them, so that it has no jump where a stage has longer epochs."""
     warmup: WarmUp = WarmUp()
     """Warm-up before the curve over all stages."""
     compute: Compute = Compute()
@@ -146,6 +147,11 @@ class Schedule(Config):
                     f"{where}.batch_size: {stage.batch_size} is not a multiple of "
                     f"accumulate x workers ({share})"
                 )
+            if num_used(stage, facts) < share:
+                raise UserError(
+                    f"{where}.data_fraction: {stage.data_fraction} of {stage.data!r} is "
+                    f"{num_used(stage, facts)} examples, fewer than accumulate x workers ({share})"
+                )
             self._check_kept(number, where)
 
     def _check_kept(self, number: int, where: str) -> None:
@@ -167,8 +173,12 @@ class Schedule(Config):
 
 def num_steps_per_epoch(stage: Stage, facts: Facts) -> int:
     """Return optimizer steps per epoch: whole batches only, and at least one."""
-    used = round(dict(facts.num_train)[stage.data] * stage.data_fraction)
-    return max(1, used // stage.batch_size)
+    return max(1, num_used(stage, facts) // stage.batch_size)
+
+
+def num_used(stage: Stage, facts: Facts) -> int:
+    """Return how many training examples the stage uses."""
+    return round(dict(facts.num_train)[stage.data] * stage.data_fraction)
 
 
 def _realise(
@@ -230,5 +240,5 @@ def _factors(
         begin=begin,
         end=begin + per_epoch,
         num_steps=sum(lengths[id(other)] for other in sharing),
-        steps_per_epoch=per_epoch,
+        steps_per_epoch=num_steps_per_epoch(sharing[0], facts),
     )

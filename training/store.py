@@ -13,6 +13,7 @@ import io
 import json
 import os
 import uuid
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -60,9 +61,12 @@ class Store:
         digest, payload = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         if hashlib.sha256(payload).hexdigest().encode() != digest:
             return None
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(payload), map_location="cpu", weights_only=True
-        )
+        try:
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(payload), map_location="cpu", weights_only=True
+            )
+        except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+            return None  # whole, but no state: somebody else's file
         return state
 
     def publish(self, record: Record, state: dict[str, Any]) -> None:
