@@ -157,7 +157,8 @@ def run_theirs(lrs: Sequence[float], folder: Path) -> tuple[Run, bool]:
     run.over_s = time.time()
     if results.errors:
         raise SystemExit(f"warm_slots: a trial of Ray's pattern failed: {results.errors[0]}")
-    run.accuracies = [result.metrics["val_accuracy"] for result in results if result.metrics]
+    metrics = [results[number].metrics or {} for number in range(len(results))]
+    run.accuracies = [found["val_accuracy"] for found in metrics]
     return run, False
 
 
@@ -170,7 +171,7 @@ def train_driver_fn(config: dict[str, Any]) -> None:
         run_config=ray.train.RunConfig(
             name=f"train-trial_id={ray.tune.get_context().get_trial_id()}",
             storage_path=config["storage_path"],
-            callbacks=[TuneReportCallback()],
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item]
         ),
     )
     trainer.fit()

@@ -1,8 +1,20 @@
-"""What all tests share: one torch thread, and hypothesis without deadlines or a database."""
+"""What all tests share: one torch thread, hypothesis without deadlines, one Ray instance."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
 settings.register_profile("thaw", deadline=None, database=None, print_blob=True)
 settings.load_profile("thaw")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """Start Ray once for all tests that search; `thaw.search` uses what is there."""
+    from thaw.cluster import connected
+
+    with connected(None):
+        yield

@@ -86,7 +86,7 @@ def search(
     folder = out or default_folder(found)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)  # a log has no margin: one line a trial
+        console = Console(width=200)  # a log has no margin: one line a trial
     table = run(
         found,
         task,

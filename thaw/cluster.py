@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
+from ray.util import get_node_ip_address
+from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
 
 from trainables.pool import Workers
 from training.errors import UserError
@@ -27,26 +32,70 @@ _ENVIRONMENT = {
 """Dead workers are noticed within half a second; Tune prints nothing of its own; nothing is
 sent to Ray's makers."""
 
+_STATE_API_S = 30.0
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Connect to the cluster at `address`, or start Ray here and stop it at the end."""
+    if ray.is_initialized():
+        yield
+        return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    mine = not ray.is_initialized()
-    try:
-        if mine and address is None:
-            ray.init(address="local", include_dashboard=True, **options)
-        elif mine:
-            ray.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, **options)
-    except (ConnectionError, ValueError) as error:
-        raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
+    with _own_address() if address is None else nullcontext():
+        try:
+            if address is None:
+                ray.init(address="local", include_dashboard=True, **options)
+            else:
+                ray.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, **options)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
+        try:
+            _check_state_api()
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _own_address() -> Iterator[None]:
+    """Fix the address of the cluster that is about to start, and tell its processes by name.
+
+    Ray Train frees what a dead slot held by way of the State API, which does not find its own
+    cluster where several run on one machine and nobody says which.
+    """
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = str(probe.getsockname()[1])
+    named = {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"{get_node_ip_address()}:{port}"}
+    before = {name: os.environ.get(name) for name in named}
+    os.environ.update(named)
     try:
         yield
     finally:
-        if mine:
-            ray.shutdown()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _check_state_api() -> None:
+    """Raise `UserError` where the State API does not answer: lost slots would never be freed."""
+    end = time.monotonic() + _STATE_API_S
+    while True:
+        try:
+            list_nodes(limit=1, timeout=5)
+            return
+        except (RayStateApiException, ConnectionError, OSError) as error:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"Ray's State API does not answer ({error}); install ray[default] and start "
+                    "the head node with its dashboard"
+                ) from None
+            time.sleep(0.5)
 
 
 def num_slots(workers: Workers, wanted: int | None) -> int:

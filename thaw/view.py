@@ -18,7 +18,8 @@ from thaw.results import Row, Table, count
 
 _LINE_EVERY_S = 15.0
 _SHOWN_RUNNING = 8
-_FIXED_WIDTH = 70
+_FIXED_WIDTH = 80
+_VALUE_WIDTH = 8
 
 
 class View:
@@ -63,16 +64,14 @@ class View:
 
     def _render(self) -> Group:
         running = [row for row in self._table.rows.values() if row.status == "running"]
-        table = RichTable(
-            "trial", "epoch", "last", "best", *_short(running), box=None, pad_edge=False
-        )
+        table = RichTable("trial", "epoch", "last", "best", "parameters", box=None, pad_edge=False)
         for row in running[:_SHOWN_RUNNING]:
             table.add_row(
                 row.trial,
                 str(row.epochs),
                 _percent(row.last),
                 _percent(row.best),
-                *(_cell(row.values.get(name)) for name in _short(running)),
+                _listed(row),
                 style="dim",
             )
         done = sum(row.status != "running" for row in self._table.rows.values())
@@ -109,22 +108,28 @@ class View:
 def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
     """Return the table of trials from the best on: parameters, values, segments, why it ended.
 
-    Where `width` columns of text cannot hold a column for each parameter, one column lists them.
+    Where `width` columns of text cannot hold a column for each parameter, they are listed below
+    the reason.
     """
     ranked = table.ranked()
     names = list(dict.fromkeys(name for row in ranked for name in row.values))
-    wide = width >= _FIXED_WIDTH + sum(max(len(name), 10) + 2 for name in names)
+    wide = width >= _FIXED_WIDTH + sum(max(len(name), _VALUE_WIDTH) + 2 for name in names)
     title = f"{len(ranked)} trials, best first" + (f" ({most} shown)" if len(ranked) > most else "")
-    rich = RichTable(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    rich = RichTable(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     rich.add_column("trial")
     for name in ("best", "last", "epochs", "trained", "reused"):
         rich.add_column(name, justify="right", no_wrap=True)
-    rich.add_column("why it ended", min_width=12)
-    for name in names if wide else ("parameters",):
-        rich.add_column(name, justify="right" if wide else "left")
+    rich.add_column("why it ended" if wide else "why it ended, parameters", overflow="fold")
+    for name in names if wide else ():
+        rich.add_column(name, justify="right")
     for row in ranked[:most]:
-        values = {name: _cell(row.values[name]) for name in names if name in row.values}
-        listed = ", ".join(f"{name}={value}" for name, value in values.items())
         rich.add_row(
             row.trial,
             _percent(row.best),
@@ -132,14 +137,14 @@ def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
             str(row.epochs),
             str(row.segments_trained),
             str(row.segments_reused),
-            row.ended,
-            *([values.get(name, "") for name in names] if wide else [listed]),
+            Text(row.ended) if wide else Text(f"{row.ended}\n") + _listed(row),
+            *(Text(_cell(row.values.get(name))) for name in (names if wide else ())),
         )
     return rich
 
 
-def _short(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row.values))[:4]
+def _listed(row: Row) -> Text:
+    return Text("  ".join(f"{name}={_cell(value)}" for name, value in row.values.items()))
 
 
 def _cell(value: Any) -> str:

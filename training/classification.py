@@ -100,7 +100,7 @@ class Classification:
         channels = next(iter(self._data.values())).train.pixels.shape[1]
         model = _create(self.config, channels, pretrained=self.config.weights == "timm")
         if self.config.weights not in ("none", "timm"):
-            load_weights(model, self.config.weights, ignore=layer_groups(self.config)["head"])
+            load_weights(model, self.config.weights, ignore=_classifier(model))
         return nn.ModuleDict({"model": model})
 
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
@@ -193,6 +193,14 @@ def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.
         **{name: rate for name, rate in rates.items() if rate},
     )
     return model
+
+
+def _classifier(model: nn.Module) -> list[str]:
+    """Return the names of what a new head replaces; the layer group `head` may hold more."""
+    layers = model.get_classifier()  # type: ignore[operator]
+    layers = layers if isinstance(layers, tuple) else (layers,)  # distilled models have two
+    replaced = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    return [name for name, value in model.named_parameters() if id(value) in replaced]
 
 
 def _load(config: ClassifierConfig) -> dict[str, LabelledData]:

@@ -78,8 +78,8 @@ def match_layers(
             raise unknown(f"layer group in {where}:", pattern, layers)
         if pattern not in rows.values() and pattern != "*":
             raise UserError(
-                f"{where}: the row {pattern!r} has no effect: {rows[matched[0]]!r} stands before it "
-                f"and takes {matched[0]!r}; the first match wins"
+                f"{where}: the row {pattern!r} has no effect: {rows[matched[0]]!r} stands before "
+                f"it and takes {matched[0]!r}; the first match wins"
             )
     return rows
 

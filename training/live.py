@@ -64,12 +64,14 @@ class Live:
         self._trained = settings.model
         if settings.fresh_optimizer or self.optimizer is None:
             self.optimizer = self._build_optimizer(settings)
+        memory = torch.channels_last if settings.compute.channels_last else torch.contiguous_format
+        self.models.to(memory_format=memory)
         if settings.ema_decay is None:
             self.averaged = None
         elif self.averaged is None:
             self.averaged = copy.deepcopy(self.models[settings.model]).requires_grad_(False)
-        memory = torch.channels_last if settings.compute.channels_last else torch.contiguous_format
-        self.models.to(memory_format=memory)
+        else:
+            self.averaged.to(memory_format=memory)  # a loaded one has the order of its file
         self._freeze(settings)
 
     def capture(self) -> dict[str, Any]:

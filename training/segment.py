@@ -101,5 +101,6 @@ def world_rank() -> int:
 def _same_buffers(live: Live, settings: Settings) -> None:
     """Give every rank the running statistics of rank 0, which are the ones that are saved."""
     if settings.place.world_size > 1:
-        for buffer in live.models[settings.model].buffers():
-            dist.broadcast(buffer, 0)
+        for model in (live.models[settings.model], live.averaged):
+            for buffer in model.buffers() if model is not None else ():
+                dist.broadcast(buffer, 0)

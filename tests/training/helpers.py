@@ -137,9 +137,7 @@ def trainer(task: TinyTask, store: Store, seed: int = 0, place: Place | None = N
     return Trainer(task, root=root, seed=seed, store=store, place=place)
 
 
-def run(
-    schedule: Schedule, store: Store, task: TinyTask, by: Trainer | None = None
-) -> list[Visit]:
+def run(schedule: Schedule, store: Store, task: TinyTask, by: Trainer | None = None) -> list[Visit]:
     """Walk `schedule` with a new trainer, or `by` a used one."""
     known = facts(task, schedule.seed)
     schedule.check(known)
@@ -192,7 +190,9 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         if list(one) != list(other):
             return [f"{where}: {sorted(map(str, set(one) ^ set(other)))} only in one, or order"]
-        return [line for name in one for line in differences(one[name], other[name], f"{where}/{name}")]
+        return [
+            line for name in one for line in differences(one[name], other[name], f"{where}/{name}")
+        ]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
         return [line for index, (a, b) in pairs for line in differences(a, b, f"{where}/{index}")]
@@ -203,4 +203,3 @@ def same(one: Any, other: Any) -> None:
     """Fail with the leaves in which two states differ."""
     found = differences(one, other)
     assert not found, f"{len(found)} leaves differ:\n" + "\n".join(found[:8])
-

@@ -33,9 +33,7 @@ floors = st.floats(0, 1)
 
 
 def ours(curve: Curve, num: int, warmup: WarmUp = NO_WARMUP, per_epoch: int = 1) -> list[float]:
-    return list(
-        factors(curve, warmup, begin=0, end=num, num_steps=num, steps_per_epoch=per_epoch)
-    )
+    return list(factors(curve, warmup, begin=0, end=num, num_steps=num, steps_per_epoch=per_epoch))
 
 
 def torchs(make: Scheduler, num: int) -> list[float]:
@@ -146,7 +144,10 @@ def test_constant_cooldown_is_torchs_two_parts(num: int, cooldown: float, floor:
     if num > num_cooldown:
         close(ours(ConstantCooldown(cooldown=cooldown, floor=floor), num), torchs(both, num))
     else:
-        close(ours(ConstantCooldown(cooldown=cooldown, floor=floor), num), ours(Linear(floor=floor), num))
+        close(
+            ours(ConstantCooldown(cooldown=cooldown, floor=floor), num),
+            ours(Linear(floor=floor), num),
+        )
 
 
 @given(short=st.integers(10, 100), longer=st.integers(1, 100))

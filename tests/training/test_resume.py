@@ -27,9 +27,7 @@ HEAD: dict[str, Any] = {"groups": {"head": 1.0, "*": "frozen"}, "batchnorm": "ev
 PART: dict[str, Any] = {"groups": {"head": 1.0, "layer4": 0.3, "*": "frozen"}}
 FULL: dict[str, Any] = {"groups": {"head": 1.0, "layer*": 0.3, "*": 0.1}}
 SGD: dict[str, Any] = {"optimizer": {"kind": "sgd"}, "lr": 0.03}
-MOVES: dict[str, Any] = {
-    "augment": {"shift": 0.1, "zoom": 0.2, "rotate_deg": 10, "flip": True}
-}
+MOVES: dict[str, Any] = {"augment": {"shift": 0.1, "zoom": 0.2, "rotate_deg": 10, "flip": True}}
 TINY = TinyTask()
 DROPS = TinyTask(drop_rate=0.3)
 

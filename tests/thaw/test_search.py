@@ -1,0 +1,162 @@
+"""One real search on real Ray: what it writes, that nothing is trained twice, that it survives."""
+
+import csv
+import io
+import json
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import ray
+from ray.tune import ExperimentAnalysis, ResultGrid
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from search_spaces.study import study
+from tests.faults.processes import wait_until
+from thaw.best import write_best
+from thaw.results import Table, read_search
+from thaw.search import Options, search
+
+pytestmark = pytest.mark.ray
+TRIALS = 5
+
+
+def run(out: Path, store: Path, **options: object) -> Table:
+    chosen = Options(trials=TRIALS, seed=0, out=str(out), store=str(store))
+    quiet = Console(file=io.StringIO())
+    return search(study("unfreeze_timing"), {}, {}, replace(chosen, **options), quiet)  # type: ignore[arg-type]
+
+
+def rows_without(out: Path, *columns: str) -> list[dict[str, str]]:
+    """Return the rows of the table without its times and the given columns."""
+    left_out = {"device_s", *columns}
+    with (out / "trials.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in left_out} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def folder(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a search on two slots; its store lies beside it."""
+    folder = tmp_path_factory.mktemp("search")
+    run(folder / "out", folder / "store")
+    return folder
+
+
+def test_every_trial_ends_with_a_reason(folder: Path) -> None:
+    _, rows = read_search(folder / "out")
+    assert len(rows) == TRIALS
+    for row in rows:
+        assert row["status"] in ("finished", "stopped"), row
+        assert row["ended"], row
+
+
+def test_no_segment_is_trained_twice_by_two_slots(folder: Path) -> None:
+    _, rows = read_search(folder / "out")
+    trained = sum(int(row["segments_trained"]) for row in rows)
+    distinct = len(list((folder / "store").glob("*/*/record.json")))
+    assert trained == distinct
+    assert sum(int(row["segments_reused"]) for row in rows) > 0
+
+
+def test_tune_reads_the_folder(folder: Path) -> None:
+    grid = ResultGrid(ExperimentAnalysis(str(folder / "out")))
+    assert len(grid) == TRIALS and not grid.errors
+    best = grid.get_best_result("val_accuracy", "max", scope="all")
+    _, rows = read_search(folder / "out")
+    ours = max(float(row["best_val_accuracy"]) for row in rows)
+    assert best.metrics_dataframe["val_accuracy"].max() == pytest.approx(ours, abs=1e-6)
+
+
+def test_tensorboard_reads_scalars_and_hparams(folder: Path) -> None:
+    for trial in sorted((folder / "out").glob("0*")):
+        events = EventAccumulator(str(trial)).Reload()
+        tags = events.Tags()["scalars"]
+        assert "ray/tune/val_accuracy" in tags and "ray/tune/source_val_accuracy" in tags
+        summaries = events.SummaryMetadata("_hparams_/session_start_info")
+        assert summaries.plugin_data.plugin_name == "hparams"
+        assert b"unfreeze_epoch" in summaries.plugin_data.content
+        assert b"schedule.yaml" not in summaries.plugin_data.content
+
+
+def test_optuna_knows_the_truth(folder: Path) -> None:
+    loaded = optuna.load_study(
+        study_name="unfreeze_timing", storage=f"sqlite:///{folder / 'out' / 'optuna.db'}"
+    )
+    _, rows = read_search(folder / "out")
+    states = {f"{trial.number:04}": trial for trial in loaded.trials}
+    for row in rows:
+        trial = states[row["trial"]]
+        expected = "COMPLETE" if row["status"] == "finished" else "PRUNED"
+        assert trial.state.name == expected, row
+        assert len(trial.intermediate_values) == int(row["epochs"])
+    assert not [trial for trial in loaded.trials if trial.state.name == "RUNNING"]
+
+
+def test_each_trial_has_its_files(folder: Path) -> None:
+    for name in ("result.json", "progress.csv", "params.json", "schedule.yaml"):
+        assert len(list((folder / "out").glob(f"0*/{name}"))) == TRIALS, name
+    params = json.loads((folder / "out/0000/params.json").read_text())
+    assert params["unfreeze_epoch"] == 3
+
+
+def test_best_writes_what_thaw_train_replays(folder: Path) -> None:
+    printed = io.StringIO()
+    write_best(folder / "out", folder / "best", Console(file=printed))
+    assert (folder / "best/model.pt").is_file()
+    assert "stages" in printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def calm(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the same search on one slot, where the order of results is fixed."""
+    folder = tmp_path_factory.mktemp("calm")
+    run(folder / "out", folder / "store", max_concurrent=1)
+    return folder
+
+
+def test_the_same_search_again_trains_nothing(calm: Path, tmp_path: Path) -> None:
+    run(tmp_path / "again", calm / "store", max_concurrent=1)
+    counts = ("segments_trained", "segments_reused")
+    first, again = (rows_without(out, *counts) for out in (calm / "out", tmp_path / "again"))
+    assert again == first
+    assert {row["segments_trained"] for row in rows_without(tmp_path / "again")} == {"0"}
+
+
+def test_a_killed_worker_changes_nothing(calm: Path, tmp_path: Path) -> None:
+    """SIGKILL one training worker in mid-search: same table as without it."""
+    store = tmp_path / "store"
+    killed: list[int] = []
+
+    def kill() -> None:
+        wait_until(lambda: len(list(store.glob("*/*/record.json"))) >= 5, 120, "five segments")
+        killed.extend(_kill_a_training_worker())
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run(tmp_path / "out", store, max_concurrent=1)
+    killer.join()
+    assert killed
+    assert rows_without(tmp_path / "out") == rows_without(calm / "out")
+
+
+def _kill_a_training_worker() -> list[int]:
+    from ray.util.state import list_actors
+
+    workers = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")])
+    pids = [worker.pid for worker in workers][:1]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+def test_nothing_is_held_after_a_search(ray_session: None, folder: Path) -> None:
+    wait_until(
+        lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
+        30,
+        f"all CPUs free, but of {ray.cluster_resources()} only {ray.available_resources()} are",
+    )

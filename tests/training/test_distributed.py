@@ -1,0 +1,126 @@
+"""Two processes: as one at the same global batch, and they resume exactly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tests.training.helpers import (
+    TinyTask,
+    facts,
+    outcome,
+    part_of,
+    run,
+    same,
+    schedule,
+    stage,
+    state,
+    trainer,
+    weights,
+)
+from training.record import Record
+from training.schedule import Schedule
+from training.settings import Place
+from training.store import Store
+from training.walk import foresee, walk
+
+TWO = Place(world_size=2)
+TINY = TinyTask()
+SGD: dict[str, Any] = {"optimizer": {"kind": "sgd"}, "lr": 0.01}
+HEAD: dict[str, Any] = {"groups": {"head": 1.0, "*": "frozen"}}
+THAW = schedule(
+    stage(**SGD, **HEAD, batchnorm="eval_all", epochs=2),
+    stage(**SGD, batchnorm="eval_all", epochs=2, accumulate=2),
+)
+MIXING = schedule(stage(ema_decay=0.5, epochs=1), stage(ema_decay=0.5, **HEAD), stage(epochs=1))
+PLANS = {"thaw": THAW, "mixing": MIXING}
+
+
+def names(plan: Schedule) -> tuple[str, ...]:
+    return foresee(plan, facts(TINY, place=TWO))
+
+
+def work(rank: int, folder: str) -> None:
+    """Run every plan without a stop, then again from each border by a new trainer."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+    for name, plan in PLANS.items():
+        records = run_both(plan, Store(f"{folder}/{name}"))
+        torch.save([outcome(r) for r in records], f"{folder}/{name}-records-{rank}.pt")
+        for border in range(1, plan.num_epochs):
+            copy = Path(f"{folder}/{name}-{border}")
+            if rank == 0:
+                part_of(Store(f"{folder}/{name}"), names(plan)[:border], copy)
+            dist.barrier()
+            records = run_both(plan, Store(str(copy)))
+            torch.save([outcome(r) for r in records], f"{copy}-records-{rank}.pt")
+    dist.destroy_process_group()
+
+
+def run_both(plan: Schedule, store: Store) -> list[Record]:
+    by = trainer(TINY, store, place=TWO)
+    records = [visit.record for visit in walk(plan, facts(TINY, place=TWO), store, by.train)]
+    dist.barrier()
+    return records
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The stores of all runs of two processes."""
+    path = tmp_path_factory.mktemp("two")
+    mp.spawn(work, args=(str(path),), nprocs=2)
+    yield path
+
+
+def test_two_processes_equal_one_across_a_thaw(folder: Path, tmp_path: Path) -> None:
+    single = Store(str(tmp_path))
+    visits = run(THAW, single, TINY)
+    store = Store(str(folder / "thaw"))
+    for visit, key in zip(visits, names(THAW), strict=True):
+        one, two = weights(single, visit.record.key), weights(store, key)
+        gaps = {name: float((one[name] - two[name]).abs().max()) for name in one}
+        worst = max(gaps, key=gaps.__getitem__)
+        assert gaps[worst] <= 1e-5, f"segment {visit.record.index}: {worst} by {gaps[worst]}"
+
+
+def test_two_processes_measure_what_one_does(folder: Path, tmp_path: Path) -> None:
+    visits = run(THAW, Store(str(tmp_path)), TINY)
+    records = [Store(str(folder / "thaw")).record(key) for key in names(THAW)]
+    for visit, record in zip(visits, records, strict=True):
+        assert record is not None
+        assert record.metrics == pytest.approx(visit.record.metrics, abs=1e-4)
+
+
+def test_the_weights_of_the_thawed_layers_move(folder: Path) -> None:
+    store = Store(str(folder / "thaw"))
+    before, after = (weights(store, names(THAW)[i]) for i in (1, 2))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "layer1.0.conv1.weight" in moved
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_two_processes_resume_exactly_at_every_border(name: str, folder: Path) -> None:
+    plan = PLANS[name]
+    last = names(plan)[-1]
+    for border in range(1, plan.num_epochs):
+        again = Store(str(folder / f"{name}-{border}"))
+        same(
+            {f"border {border}": state(Store(str(folder / name)), last)},
+            {f"border {border}": state(again, last)},
+        )
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_two_processes_record_the_same_after_resuming(name: str, folder: Path) -> None:
+    straight = torch.load(folder / f"{name}-records-0.pt")
+    for border in range(1, PLANS[name].num_epochs):
+        for rank in (0, 1):
+            resumed = torch.load(folder / f"{name}-{border}-records-{rank}.pt")
+            same(
+                {f"border {border} rank {rank}": straight},
+                {f"border {border} rank {rank}": resumed},
+            )
