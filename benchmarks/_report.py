@@ -28,4 +28,5 @@ def report(
         table.add_row(figure, f"{value:.4g}", goal)
     Console().print(table)
     rounded = {figure: round(value, 6) for figure, value in figures.items()}
-    print(json.dumps({"benchmark": name, "figures": rounded, "met": met}))
+    goals = {figure: f"{sign} {bound:g}" for figure, (sign, bound) in targets.items()}
+    print(json.dumps({"benchmark": name, "figures": rounded, "targets": goals, "met": met}))

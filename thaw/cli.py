@@ -21,6 +21,9 @@ app = typer.Typer(
     "[bold]thaw best results/RUN[/]",
 )
 
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -109,11 +112,7 @@ def search(
     _look_further(folder)
     statuses = {row.status for row in table.rows.values()}
     if "interrupted" in statuses or len(table.rows) < trials:
-        console.print(
-            f"[yellow]interrupted[/]: every finished segment is in {store}; "
-            "the same search again replays them and goes on"
-        )
-        raise typer.Exit(130)
+        raise typer.Exit(_INTERRUPTED)
     if statuses == {"failed"}:
         raise typer.Exit(1)
 
@@ -184,12 +183,28 @@ def _look_further(folder: str) -> None:
 def main() -> None:
     """Run a command; bad input gives one line and exit code 2."""
     try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted: finished segments are in the store", err=True)
-        sys.exit(130)
-    except ValueError as error:
-        if type(error).__name__ != "UserError":
+        code = app(standalone_mode=False)
+    except Exception as error:
+        message = _told(error)
+        if message is None:
             raise
-        typer.echo(f"thaw: {error}", err=True)
-        sys.exit(2)
+        typer.echo(message and f"thaw: {message}", err=True)
+        code = _BAD_INPUT
+    if code == _INTERRUPTED:
+        typer.echo(
+            "thaw: interrupted; every finished segment is in the store, and the same command (with "
+            "a new --out, where it has one) goes on from there",
+            err=True,
+        )
+    sys.exit(code)
+
+
+def _told(error: Exception) -> str | None:
+    """Return what a user must be told of bad input, or None where the error is ours.
+
+    Named by their types' names: the classes are not imported before a command needs them.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "UsageError" in kinds:
+        return error.format_message()  # type: ignore[attr-defined, no-any-return]
+    return str(error) if "UserError" in kinds else None

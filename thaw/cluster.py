@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ _ENVIRONMENT = {
 sent to Ray's makers."""
 
 _STATE_API_S = 30.0
+_CONNECT_S = 5.0
 
 
 @contextmanager
@@ -43,6 +45,8 @@ def connected(address: str | None) -> Iterator[None]:
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if address is not None:
+        _check_reachable(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _own_address() if address is None else nullcontext():
         try:
@@ -57,6 +61,17 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `UserError` where nobody listens at host:port: Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
 @contextmanager

@@ -207,7 +207,6 @@ def _fresh_folder(out: str) -> Path:
     folder = Path(out).absolute()
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"--out {out}: is not empty; name a new folder, or leave --out away")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

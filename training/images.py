@@ -54,6 +54,7 @@ def prepare(
 
 NUM_DRAWS = 5
 """Random numbers that `augment` wants for each image."""
+_NOTHING = Augment()
 
 
 def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
@@ -62,7 +63,7 @@ def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
     `images` is (B, C, H, W) float, `draws` (B, NUM_DRAWS) uniform in [0, 1). Pixels from outside
     repeat the border.
     """
-    if config == Augment():
+    if config == _NOTHING:
         return images
     signed = draws * 2 - 1  # (B, 5) in [-1, 1)
     angle = signed[:, 0] * math.radians(config.rotate_deg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -26,9 +28,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", rank))
-    autocast = torch.autocast(
-        live.device, dtype=torch.bfloat16, enabled=settings.compute.precision == "bf16"
-    )
+    autocast = _precision(live, settings)
     totals: Totals = {}
     for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
         for group, (_, multiplier) in zip(
@@ -37,13 +37,14 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
             group["lr"] = settings.lrs[step] * (multiplier or 0.0)
         drawn = task.draw(len(chosen), settings, draws)
         parts = settings.accumulate * world
-        micro = zip(chosen.tensor_split(parts), drawn.tensor_split(parts), strict=True)
+        micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
         for part, (examples, random) in enumerate(micro):
             if part % world != rank or not len(examples):
                 continue
             with autocast:
                 loss, sums = task.loss(forward, examples, random, settings)
-            (loss * (len(examples) * world / len(chosen))).backward()
+            share = len(examples) * world / len(chosen)
+            (loss if share == 1 else loss * share).backward()
             add(totals, {**sums, "loss": loss.detach() * len(examples)})
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
@@ -58,9 +59,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
 @torch.no_grad()
 def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
     """Return the totals over this rank's share of the validation examples."""
-    autocast = torch.autocast(
-        live.device, dtype=torch.bfloat16, enabled=settings.compute.precision == "bf16"
-    )
+    autocast = _precision(live, settings)
     with autocast:
         return task.evaluate(live.evaluated(settings), settings, world_rank())
 
@@ -91,6 +90,17 @@ def read(totals: Totals, settings: Settings) -> dict[str, float]:
     if settings.place.world_size > 1:
         dist.all_reduce(stacked)
     return dict(zip(totals, stacked.tolist(), strict=True))
+
+
+def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]:
+    """Return the context of forward passes; it can be entered again and again."""
+    if settings.compute.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(live.device, dtype=torch.bfloat16)
+
+
+def _split(values: Tensor, parts: int) -> tuple[Tensor, ...]:
+    return (values,) if parts == 1 else values.tensor_split(parts)
 
 
 def world_rank() -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tests.training.helpers import NUM_CLASSES, TinyTask, run, same, schedule, stage, state
 from training.classification import Classification, ClassifierConfig
+from training.digits import load_digits
 from training.randomness import derive, generator
 from training.settings import Place
 from training.store import Store
@@ -255,7 +256,7 @@ def test_digits_with_the_real_task(tmp_path: Path) -> None:
     model = task.build(0)["model"]
     torch.manual_seed(derive(0, 0, "head target"))
     model.reset_classifier(len(task.classes("target")))
-    train = task._data["target"].train
+    train = load_digits(16)["target"].train
     raw_loop(model, train.pixels, train.labels, [Span()], batch=32)
     expected = {f"model.{name}": value for name, value in model.state_dict().items()}
     same(dict(state(store, last)["models"]), expected)
