@@ -49,7 +49,7 @@ from training.walk import walk
 
 _EPOCHS = 2
 _HUNG_S = 120
-"""A trial of theirs that takes longer hangs: see `TuneReportCallback` in docs/log.md."""
+"""A trial of theirs that takes longer hangs: `TuneReportCallback` can wait for Tune for ever."""
 
 
 @dataclass

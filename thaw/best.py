@@ -25,11 +25,11 @@ def write_best(folder: Path, out: Path | None, console: Console) -> None:
     row = choose(scored, key=lambda candidate: float(candidate[column]))
     name = Path(row["folder"]).name  # never out of the results, whatever the table says
     spec = TrialSpec.read(str(folder / name / SCHEDULE))
+    store = Store(facts["options"]["store"])
+    written = write_model(spec, store, row["best_key"], out or folder / "best")
     console.print(
         f"trial {row['trial']}: best {facts['metric']} {float(row[column]):.4f}, "
         f"last {float(row['last_' + facts['metric']]):.4f}, {row['epochs']} epochs, {row['ended']}"
     )
     console.print(Syntax(spec.yaml(), "yaml", background_color="default"))
-    write_model(
-        spec, Store(facts["options"]["store"]), row["best_key"], out or folder / "best", console
-    )
+    console.print(written)

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from thaw.results import SCHEDULE
 from trainables.spec import TrialSpec
@@ -16,11 +15,11 @@ from training.store import Store
 MODEL = "model.pt"
 
 
-def write_model(spec: TrialSpec, store: Store, key: str, out: Path, console: Console) -> None:
+def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     """Write `schedule.yaml` and `model.pt`: the weights under `model_state_dict`.
 
-    The averaged weights are taken where there are any. Raises `UserError` where the store no
-    longer holds the state.
+    Returns a line that says so. The averaged weights are taken where there are any. Raises
+    `UserError` where the store no longer holds the state.
     """
     state = store.state(key)
     if state is None:
@@ -46,4 +45,4 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path, console: Con
     torch.save({"model_state_dict": single, "key": key}, aside)
     os.replace(aside, out / MODEL)
     (out / SCHEDULE).write_text(spec.yaml(), encoding="utf-8")
-    console.print(f"wrote {out / SCHEDULE} and {out / MODEL}")
+    return f"wrote {out / SCHEDULE} and {out / MODEL}"

@@ -108,6 +108,9 @@ def read_search(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return `search.json` and the rows of `trials.csv`; raise `UserError` where they are none."""
     try:
         facts = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
+        lacking = {"metric", "mode", "options"} - set(facts)
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
         with (folder / TABLE).open(newline="", encoding="utf-8") as file:
             return facts, list(csv.DictReader(file))
     except OSError as error:

@@ -66,7 +66,8 @@ def search(
     spec = TrialSpec(
         system=study.system, task=task, schedule=_first_schedule(study, config, pinned)
     )
-    spec.build_task()  # whatever is wrong with the data is said before anything starts
+    spec.build_task().build(options.seed)  # what is wrong with data, weights or layers is said
+    spec.facts(Place())  # before anything starts
     store = Store(options.store)
     with connected(options.address):
         workers = _workers(options, store)

@@ -69,8 +69,8 @@ class View:
             table.add_row(
                 row.trial,
                 str(row.epochs),
-                _percent(row.last),
-                _percent(row.best),
+                _value(row.last, self._table.metric),
+                _value(row.best, self._table.metric),
                 _listed(row),
                 style="dim",
             )
@@ -88,11 +88,11 @@ class View:
         done = sum(counts.values())
         states = ", ".join(f"{number} {status}" for status, number in counts.items())
         ranked = self._table.ranked()
-        best = ranked[0].best if ranked else math.nan
+        best = _value(ranked[0].best if ranked else math.nan, self._table.metric)
         return (
             f"{done}/{self._num_trials} trials done ({states or 'none yet'}), {running} running | "
             f"segments: {sum(r.segments_trained for r in rows)} trained, "
-            f"{sum(r.segments_reused for r in rows)} reused | best {_percent(best)} | "
+            f"{sum(r.segments_reused for r in rows)} reused | best {best} | "
             f"{self._time_left(done)}"
         )
 
@@ -132,8 +132,8 @@ def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
     for row in ranked[:most]:
         rich.add_row(
             row.trial,
-            _percent(row.best),
-            _percent(row.last),
+            _value(row.best, table.metric),
+            _value(row.last, table.metric),
             str(row.epochs),
             str(row.segments_trained),
             str(row.segments_reused),
@@ -153,8 +153,11 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.2f} %"
+def _value(value: float, metric: str) -> str:
+    """Return an accuracy in per cent, and anything else as the number it is."""
+    if math.isnan(value):
+        return "-"
+    return f"{100 * value:.2f} %" if "accuracy" in metric else f"{value:.4g}"
 
 
 def _clock(seconds: float) -> str:

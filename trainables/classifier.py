@@ -6,7 +6,7 @@ stem. On the embedded digits the pretraining on the source task is the first sta
 
 from __future__ import annotations
 
-from training.classification import Classification, ClassifierConfig
+from training.classification import Classification, ClassifierConfig, layer_groups
 from training.curves import OneCycle
 from training.schedule import Schedule, Stage
 
@@ -21,7 +21,7 @@ PLAYBOOK: dict[str, float | str] = {
     "layer2": 0.1,
     "*": 0.05,
 }
-"""LR multipliers of a ResNet from the head to the stem."""
+"""LR multipliers from the head to the stem where the layer groups are those of a ResNet."""
 FULL: dict[str, float | str] = {"head": 1.0, "*": 0.1}
 """LR multipliers of any other backbone."""
 
@@ -35,7 +35,7 @@ def pretraining(config: ClassifierConfig, *, epochs: int = 6) -> tuple[Stage, ..
 
 def baseline(config: ClassifierConfig, *, seed: int) -> Schedule:
     """Return head-only training for 3 epochs, then everything for 9 epochs."""
-    resnet = "resnet" in config.model
+    named = set(PLAYBOOK) - {"*"} <= set(layer_groups(config))
     return Schedule.parse(
         {
             "seed": seed,
@@ -55,7 +55,7 @@ def baseline(config: ClassifierConfig, *, seed: int) -> Schedule:
                         "name": "full",
                         "epochs": 9,
                         "lr": 1e-3,
-                        "groups": PLAYBOOK if resnet else FULL,
+                        "groups": PLAYBOOK if named else FULL,
                         "curve": OneCycle(),
                     }
                 ),

@@ -184,14 +184,26 @@ def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.
 
     if config.model not in timm.list_models():
         raise _no_model(config.model, timm.list_models())
-    rates: dict[str, Any] = {"drop_rate": config.drop_rate, "drop_path_rate": config.drop_path_rate}
-    model: nn.Module = timm.create_model(
-        config.model,
-        pretrained=pretrained,
-        num_classes=2,
-        in_chans=channels,
-        **{name: rate for name, rate in rates.items() if rate},
-    )
+    options: dict[str, Any] = {}
+    if config.drop_rate:
+        options["drop_rate"] = config.drop_rate
+    if config.drop_path_rate:
+        options["drop_path_rate"] = config.drop_path_rate
+    known = timm.get_pretrained_cfg(config.model, allow_unregistered=True)
+    if known is not None and known.fixed_input_size:
+        options["img_size"] = config.image_size
+    try:
+        model: nn.Module = timm.create_model(
+            config.model,
+            pretrained=pretrained,
+            num_classes=2,
+            in_chans=channels,
+            **options,
+        )
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise UserError(f"weights timm: {config.model}: {str(error).splitlines()[0]}") from None
     return model
 
 

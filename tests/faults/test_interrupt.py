@@ -40,8 +40,10 @@ def test_ctrl_c_ends_in_order_and_loses_no_segment(tmp_path: Path) -> None:
     assert [row["status"] for row in rows if row["segments_trained"] != "0"] == ["interrupted"]
     records = len(list(store.glob("*/*/record.json")))
     again = subprocess.run(
-        [str(Path(sys.executable).with_name("thaw")), "search", "unfreeze_timing"]
-        + ["--trials", "1", "--out", str(tmp_path / "again"), "--store", str(store)],
+        [
+            *(str(Path(sys.executable).with_name("thaw")), "search", "unfreeze_timing"),
+            *("--trials", "1", "--out", str(tmp_path / "again"), "--store", str(store)),
+        ],
         text=True,
         capture_output=True,
         check=True,

@@ -86,7 +86,7 @@ class Thaw:
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = self._capsys.readouterr()
-        code = ended.value.code
+        code = ended.value.code or 0
         assert isinstance(code, int), f"exit code {code!r}"
         return code, out, err
 

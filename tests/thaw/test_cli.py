@@ -281,3 +281,11 @@ def test_studies_says_what_each_field_of_the_task_is(thaw: Thaw) -> None:
     text = " ".join(out.split())
     for name, field in ClassifierConfig.model_fields.items():
         assert f"{name} {field.default} {' '.join((field.description or '?').split())}" in text
+
+
+@pytest.mark.parametrize("command", ["search", "train"])
+def test_a_model_without_weights_is_named(command: str, thaw: Thaw) -> None:
+    address = NO_RAY if command == "search" else ()
+    sets = ("--set", "model=cspresnet50d", "--set", "weights=timm")
+    line = thaw.refused(command, STUDY, *address, *sets)
+    assert line.startswith("weights timm: "), line
