@@ -10,6 +10,8 @@ import pytest
 from thaw.results import SEARCH, TABLE, Row, Table, count, read_search, write_search
 from training.errors import UserError
 
+SEARCHED = {"metric": "val_accuracy", "mode": "max", "options": {}}
+
 
 def result(value: float, epoch: int) -> dict[str, Any]:
     return {
@@ -93,10 +95,10 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
         device_s=1.23456,
         folder="0007",
     )
-    write_search(tmp_path, {"metric": "val_accuracy"})
+    write_search(tmp_path, SEARCHED)
     Table("val_accuracy", "max", {"a": row}).write(tmp_path)
     facts, rows = read_search(tmp_path)
-    assert facts == {"metric": "val_accuracy"}
+    assert facts["metric"] == "val_accuracy"
     assert rows == [
         {
             "trial": "0007",
@@ -131,9 +133,9 @@ def test_trials_with_other_parameters_have_empty_cells(tmp_path: Path) -> None:
 
 
 def test_a_table_without_trials_can_be_read(tmp_path: Path) -> None:
-    write_search(tmp_path, {})
+    write_search(tmp_path, SEARCHED)
     table().write(tmp_path)
-    assert read_search(tmp_path) == ({}, [])
+    assert read_search(tmp_path) == (SEARCHED, [])
 
 
 def test_nothing_but_the_table_is_left_in_the_folder(tmp_path: Path) -> None:
