@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -107,8 +107,10 @@ class Ask:
         self._pinned = pinned
         self.values: dict[str, Any] = {}
 
-    def __call__(self, dimension: Dimension) -> Any:
-        """Return the value of a dimension in this trial."""
+    def __call__(self, dimension: Dimension, *, low: int | None = None) -> Any:
+        """Return the value of a dimension in this trial; `low` narrows an `Int`."""
+        if low is not None and isinstance(dimension, Int):
+            dimension = replace(dimension, low=low)
         pinned = dimension.name in self._pinned
         value = self._pinned[dimension.name] if pinned else dimension.suggest(self._trial)
         self.values[dimension.name] = value

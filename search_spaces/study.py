@@ -14,6 +14,7 @@ from training.schedule import Schedule
 
 STUDIES = {
     "unfreeze_timing": "search_spaces.unfreeze_timing",
+    "lr_sequence": "search_spaces.lr_sequence",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
 

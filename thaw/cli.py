@@ -160,6 +160,38 @@ def best(
     write_best(Path(results), Path(out) if out else None, Console())
 
 
+@app.command(
+    epilog="Examples:  [bold]thaw plan unfreeze_timing --trials 64[/]  |  "
+    "[bold]thaw plan lr_sequence --hours-per-epoch 0.2 --json[/]"
+)
+def plan(
+    study: Annotated[str, typer.Argument(help="A study (`thaw studies` lists them), or a file.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials; default: the whole grid, or 24.")
+    ] = None,
+    seed: Seed = 0,
+    store: StoreOption = "results/store",
+    hours_per_epoch: Annotated[
+        float | None,
+        typer.Option(min=0, help="Device-hours of a segment; default: from the store's records."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    set_: Sets = None,
+    data: Data = None,
+) -> None:
+    """Say what a search would train and what sharing saves; train nothing."""
+    from rich.console import Console
+
+    from thaw.plan import plan_search
+    from thaw.plan_view import show_plan
+
+    made = plan_search(study, set_ or [], data, trials, seed, store, hours_per_epoch)
+    if json_:
+        typer.echo(made.json())
+    else:
+        show_plan(made, Console())
+
+
 @app.command(epilog="Example:  [bold]thaw studies[/]")
 def studies() -> None:
     """List what can be searched: each dimension with its range and unit."""

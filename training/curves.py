@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from math import cos, pi, sqrt
+from math import cos, pi, prod, sqrt
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -136,8 +136,29 @@ class ConstantCooldown(_Curve):
         return 1 + (self.floor - 1) * gone
 
 
+class Drop(Config):
+    """One change of the LR in a piecewise-constant sequence."""
+
+    at_epoch: Annotated[int, Field(ge=1)]
+    """Epochs of the span before it."""
+    factor: Annotated[float, Field(gt=0)]
+    """By which the LR is multiplied from there on."""
+
+
+class Piecewise(_Curve):
+    """Constant between drops that each have their own moment and factor."""
+
+    kind: Literal["piecewise"] = "piecewise"
+    drops: tuple[Drop, ...] = ()
+    """In any order; those past the end of the span never come."""
+
+    def factor(self, step: int, num_steps: int, steps_per_epoch: int) -> float:
+        """Return the product of the drops so far."""
+        return prod(drop.factor for drop in self.drops if step >= drop.at_epoch * steps_per_epoch)
+
+
 Curve = Annotated[
-    Constant | Linear | Cosine | OneCycle | Step | Poly | ConstantCooldown,
+    Constant | Linear | Cosine | OneCycle | Step | Poly | ConstantCooldown | Piecewise,
     Field(discriminator="kind"),
 ]
 

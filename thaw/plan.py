@@ -1,0 +1,212 @@
+"""The plan before the bill: what a search would train, and what sharing saves; trains nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+import optuna
+import torch
+
+from search_spaces.dimensions import Ask, Real
+from search_spaces.grid import grid
+from search_spaces.study import Study, config_of
+from search_spaces.study import study as find_study
+from thaw.overrides import split_overrides
+from trainables.spec import TrialSpec
+from training.schedule import Facts, Schedule
+from training.settings import Place
+from training.store import Store
+from training.walk import foresee
+
+_SECONDS_PER_HOUR = 3600
+DEFAULT_TRIALS = 24
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One planned trial."""
+
+    values: dict[str, Any]
+    schedule: Schedule
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Segments and hours of a list of trials."""
+
+    study: str
+    trials: int
+    segments_naive: int
+    """Every trial from nothing."""
+    segments_careful: int
+    """Every trial from the checkpoint that ends what all of them have in common."""
+    segments_shared: int
+    """Distinct segments: what thaw trains, and the least that anyone can."""
+    segments_stored: int
+    """Of the distinct ones, those that the store has already."""
+    merge_rate: float
+    """Naive over shared, as in the stage trees of Hippo (VLDB 2022)."""
+    hours_plain: float | None
+    """Device-hours of `segments_naive`; None where nothing tells how long a segment takes."""
+    hours_shared: float | None
+    """Device-hours of the distinct segments that are not in the store."""
+    sharing_by_dimension: dict[str, float]
+    """Dimension -> merge rate if all trials agreed on it: how much sharing it breaks."""
+    strategies: tuple[dict[str, Any], ...]
+    """The study's own starting points: name, stages, hours."""
+
+    def json(self) -> str:
+        """Return the plan as one JSON object."""
+        return json.dumps(asdict(self))
+
+
+def plan_search(
+    name: str,
+    pairs: Sequence[str],
+    data: str | None,
+    trials: int | None,
+    seed: int,
+    store_url: str,
+    hours_per_epoch: float | None,
+) -> Plan:
+    """Return the plan of the search that the same options of `thaw search` would run."""
+    found = find_study(name)
+    task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
+    config = config_of(found, task)
+    points = draw(found, config, pinned, trials, seed)
+    schedule = found.space(Ask(_Lenient({**points[0], **pinned}), {}), config, seed)
+    spec = TrialSpec(system=found.system, task=task, schedule=schedule)
+    facts = spec.facts(Place(device="cuda" if torch.cuda.is_available() else "cpu"))
+    return make_plan(
+        found,
+        config,
+        [{**point, **pinned} for point in points],
+        facts,
+        seed=seed,
+        store=Store(store_url),
+        hours_per_epoch=hours_per_epoch,
+    )
+
+
+def draw(
+    study: Study, config: Any, pinned: Mapping[str, Any], trials: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """Return the values of the trials to plan: the whole grid, or the study's points and random ones."""
+    countable = not any(isinstance(d, Real) and d.name not in pinned for d in study.dimensions)
+    if trials is None and countable:
+        return list(grid(study, config, pinned))
+    sampler = optuna.samplers.RandomSampler(seed=seed)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    drawn = optuna.create_study(sampler=sampler)
+    for point in study.points:
+        drawn.enqueue_trial({name: v for name, v in point.items() if name not in pinned})
+    found = []
+    for _ in range(trials or DEFAULT_TRIALS):
+        ask = Ask(drawn.ask(), pinned)
+        study.space(ask, config, seed)
+        found.append(ask.values)
+    return found
+
+
+def make_plan(
+    study: Study,
+    config: Any,
+    points: Sequence[Mapping[str, Any]],
+    facts: Facts,
+    *,
+    seed: int,
+    store: Store,
+    hours_per_epoch: float | None,
+) -> Plan:
+    """Count the segments of `points` as trials, without training any."""
+
+    def build(values: Mapping[str, Any]) -> Trial:
+        ask = Ask(_Lenient(dict(values)), {})
+        schedule = study.space(ask, config, seed)
+        schedule.check(facts)
+        return Trial(ask.values, schedule, foresee(schedule, facts))
+
+    trials = [build(values) for values in points]
+    distinct = {key for trial in trials for key in trial.keys}
+    missing = {key for key in distinct if store.record(key) is None}
+    naive = sum(len(trial.keys) for trial in trials)
+    common = _common(trials)
+    hours = _hours_of(store, distinct, hours_per_epoch)
+    return Plan(
+        study=study.name,
+        trials=len(trials),
+        segments_naive=naive,
+        segments_careful=common + naive - common * len(trials),
+        segments_shared=len(distinct),
+        segments_stored=len(distinct) - len(missing),
+        merge_rate=naive / len(distinct),
+        hours_plain=hours and hours * naive,
+        hours_shared=None if hours is None else hours * len(missing),
+        sharing_by_dimension=_sharing(study, trials, build),
+        strategies=tuple(
+            _strategy(f"first point {number}", build(point), hours)
+            for number, point in enumerate(study.points, 1)
+        ),
+    )
+
+
+def _common(trials: Sequence[Trial]) -> int:
+    """Return the number of segments with which all trials begin."""
+    levels = zip(*(trial.keys for trial in trials), strict=False)
+    count = 0
+    for level in levels:
+        if len(set(level)) > 1:
+            break
+        count += 1
+    return count
+
+
+def _sharing(
+    study: Study,
+    trials: Sequence[Trial],
+    build: Callable[[Mapping[str, Any]], Trial],
+) -> dict[str, float]:
+    """Return the merge rate that there were if all trials agreed on a dimension."""
+    rates = {}
+    for name in (dimension.name for dimension in study.dimensions):
+        first = next((trial.values[name] for trial in trials if name in trial.values), None)
+        agreeing = [
+            build({**trial.values, name: first}).keys if name in trial.values else trial.keys
+            for trial in trials
+        ]
+        distinct = {key for keys in agreeing for key in keys}
+        rates[name] = sum(map(len, agreeing)) / len(distinct)
+    return rates
+
+
+def _strategy(name: str, trial: Trial, hours: float | None) -> dict[str, Any]:
+    stages = [{"name": s.name, "epochs": s.epochs} for s in trial.schedule.stages]
+    return {"name": name, "stages": stages, "hours": hours and hours * len(trial.keys)}
+
+
+def _hours_of(store: Store, keys: set[str], given: float | None) -> float | None:
+    """Return the device-hours of one segment: as given, or the mean of the store's records."""
+    if given is not None:
+        return given
+    records = [record for key in keys if (record := store.record(key)) is not None]
+    if not records:
+        return None
+    return fmean(record.device_s for record in records) / _SECONDS_PER_HOUR
+
+
+class _Lenient(optuna.trial.FixedTrial):
+    """Answers from the values of a trial; what a changed branch asks anew gets its first value."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return self._params.get(name, choices[0])
+
+    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
+        return max(low, int(self._params.get(name, high)))
+
+    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
+        return float(self._params.get(name, low))

@@ -1,0 +1,42 @@
+"""A plan as a person reads it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from thaw.plan import Plan
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Print segments, hours, what breaks sharing, and the study's own starting points."""
+    console.print(f"[bold]{plan.study}[/]: {plan.trials} trials, nothing is trained")
+    segments = Table("", "segments", "device-hours", box=None, pad_edge=False)
+    per_segment = plan.hours_plain and plan.hours_plain / plan.segments_naive
+    for name, number in (
+        ("naive: every trial from nothing", plan.segments_naive),
+        ("careful: every trial from what all have in common", plan.segments_careful),
+        ("thaw: each distinct segment once", plan.segments_shared),
+        ("of these in the store already", plan.segments_stored),
+    ):
+        segments.add_row(name, str(number), _hours(per_segment and per_segment * number))
+    console.print(segments)
+    careful = plan.segments_careful / plan.segments_shared
+    console.print(f"merge rate {plan.merge_rate:.2f} (naive / thaw), {careful:.2f} against careful")
+    if plan.hours_plain is None:
+        console.print("no hours: the store has no record of these segments; give --hours-per-epoch")
+    broken = Table(
+        "dimension", "merge rate if all trials agreed on it", box=None, pad_edge=False
+    )
+    for name, rate in sorted(plan.sharing_by_dimension.items(), key=lambda item: -item[1]):
+        broken.add_row(name, f"{rate:.2f}")
+    console.print("\nwhat breaks sharing:", broken, sep="\n")
+    points = Table("starting point", "stages", "device-hours", box=None, pad_edge=False)
+    for strategy in plan.strategies:
+        stages = ", ".join(f"{stage['name']} {stage['epochs']}" for stage in strategy["stages"])
+        points.add_row(strategy["name"], stages, _hours(strategy["hours"]))
+    console.print("\nthe study's own starting points (stage, epochs):", points, sep="\n")
+
+
+def _hours(hours: float | None) -> str:
+    return "-" if hours is None else f"{hours:.3g}"
