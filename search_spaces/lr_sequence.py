@@ -1,7 +1,8 @@
 """Which sequence of learning rates should the last stage have: first value, drops, factors?
 
 The last stage of a system's baseline gets a piecewise-constant LR with up to two drops. Drop points
-lie in its second part, so that trials share all that comes before the first drop they differ in.
+lie in its second part, so that trials share all that comes before the first drop they differ in;
+no trial is stopped before the epoch after the earliest of them.
 The grid has 153 points: 3 first values x up to 2 of 5 drop points x 2 factors for each drop.
 """
 
@@ -46,6 +47,7 @@ def lr_sequence(
         Choice(name=f"{which}_factor", values=factors, unit="x LR", help=f"of the {which} drop")
         for which in ("first", "second")
     )
+    before = _epochs_before(system_name)
 
     def space(ask: Ask, config: Config, seed: int) -> Schedule:
         lr, first = ask(first_lr), ask(first_drop)
@@ -68,9 +70,16 @@ def lr_sequence(
         dimensions=(first_lr, first_drop, first_factor, second_drop, second_factor),
         space=space,
         points=({"first_lr": 2e-3, "first_drop_epoch": NUM_EPOCHS},),
-        max_epochs=11,
-        grace_epochs=4,
+        max_epochs=before + NUM_EPOCHS,
+        grace_epochs=before + FIRST_POINT + 1,
     )
+
+
+def _epochs_before(system_name: str) -> int:
+    """Return the epochs that the baseline spends on the last stage's data before that stage."""
+    found = system(system_name)
+    *before, last = found.baseline(found.Settings(), seed=0).stages
+    return sum(stage.epochs for stage in before if stage.data == last.data)
 
 
 STUDY = lr_sequence("classifier")

@@ -7,7 +7,8 @@ from typing import Any
 
 from ray.tune import Callback
 
-from thaw.results import SCHEDULE, Row, Table
+from thaw.budgeting import StoreBudget
+from thaw.results import SCHEDULE, Journal, Row, Table
 from thaw.view import View
 from trainables.slot import TRIAL, Assignment
 
@@ -15,12 +16,21 @@ from trainables.slot import TRIAL, Assignment
 class Bookkeeper(Callback):
     """Keeps `trials.csv` and each trial's `schedule.yaml`, and the view fresh."""
 
-    def __init__(self, table: Table, view: View, folder: Path, scheduler: str) -> None:
+    def __init__(
+        self,
+        table: Table,
+        view: View,
+        folder: Path,
+        scheduler: str,
+        budget: StoreBudget | None = None,
+    ) -> None:
         """Write to `folder`; `scheduler` is named in the reasons for an early end."""
         self._table = table
         self._view = view
         self._folder = folder
         self._scheduler = scheduler
+        self._journal = Journal(folder)
+        self._budget = budget
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""
@@ -43,7 +53,10 @@ class Bookkeeper(Callback):
     ) -> None:
         """Take in the result of a segment."""
         row = self._table.rows[trial.trial_id]
-        row.update(result, self._table.metric, self._table.mode)
+        trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
+        row.update(result, self._table.metric, self._table.mode, trained=trained)
+        if self._budget is not None:
+            self._budget.segment(result["key"])
         self._view.refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -51,7 +64,9 @@ class Bookkeeper(Callback):
         row = self._table.rows[trial.trial_id]
         ended = trial.last_result.get("ended", "")
         row.status = ended or "stopped"
-        row.ended = ended or f"stopped by {self._scheduler} at epoch {row.epochs}"
+        row.ended = ended
+        if row.status == "stopped":
+            row.ended = f"stopped by {self._scheduler} at epoch {row.epochs}"
         self._table.write(self._folder)
         self._view.refresh()
 

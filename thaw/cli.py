@@ -40,23 +40,55 @@ Data = Annotated[
 StoreOption = Annotated[
     str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
 ]
+store_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Look after a store of trained segments: show, verify, prune.",
+    epilog="Examples:  [bold]thaw store show results/store[/]  |  "
+    "[bold]thaw store prune results/store --budget 20GB[/]",
+)
+app.add_typer(store_app, name="store")
+
+StoreFolder = Annotated[str, typer.Argument(metavar="DIR", help="The store, a path or URL.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmentation, sampler.")]
 
 
 @app.command(
     epilog="Examples:  [bold]thaw search unfreeze_timing --trials 40[/]  |  "
     "[bold]thaw search unfreeze_timing --data photos --set model=resnet18 "
-    "--set image_size=224 --set weights=timm[/]"
+    "--set image_size=224 --set weights=timm[/]  |  "
+    "[bold]thaw search --resume results/RUN[/]"
 )
 def search(
     study: Annotated[
-        str, typer.Argument(help="A study (`thaw studies` lists them), or a file with one.")
-    ],
+        str | None, typer.Argument(help="A study (`thaw studies` lists them), or a file with one.")
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 24,
     seed: Seed = 0,
     out: Annotated[str | None, typer.Option(help="New folder; default results/STUDY-TIME.")] = None,
     store: StoreOption = "results/store",
-    scheduler: Annotated[str, typer.Option(help="Who stops trials early: asha, or none.")] = "asha",
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RESULTS", help="Go on with the search in this folder; no study."),
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="Who stops trials early: asha, hyperband, median, or none.")
+    ] = "asha",
+    rung_by: Annotated[
+        str, typer.Option(help="What it compares: the same share of each schedule, or epochs.")
+    ] = "progress",
+    sampler: Annotated[str, typer.Option(help="Who suggests: tpe, random, gp, nsga2.")] = "tpe",
+    sampler_set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the sampler. May be repeated."),
+    ] = None,
+    store_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Drop states so that the store fits, such as 20GB."),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna storage URL; default: SQLite in the folder.")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster (auto, host:port); default: start Ray here.")
     ] = None,
@@ -75,43 +107,49 @@ def search(
     from rich.console import Console
 
     from search_spaces.study import study as find_study
-    from thaw.overrides import split_overrides
-    from training.errors import unknown
+    from thaw.overrides import read_pairs, split_overrides
+    from training.errors import UserError
 
-    found = find_study(study)
-    if scheduler not in ("asha", "none"):
-        raise unknown("--scheduler", scheduler, ("asha", "none"))
-    task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
-    from thaw.search import Options, default_folder
+    if (study is None) == (resume is None):
+        raise UserError("search: name a study, or a folder with --resume; not both")
+    found = task = pinned = None
+    if study is not None:  # before Ray is imported: a wrong name is told at once
+        found = find_study(study)
+        task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
+    from thaw.search import Options, default_folder, resumed_search
     from thaw.search import search as run
     from thaw.view import final_table
 
-    folder = out or default_folder(found)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a log has no margin: one line a trial
-    table = run(
-        found,
-        task,
-        pinned,
-        Options(
+    if resume is not None:
+        found, task, pinned, options = resumed_search(resume)
+    else:
+        assert study is not None and found is not None
+        options = Options(
+            study=study,
             trials=trials,
             seed=seed,
-            out=folder,
+            out=out or default_folder(found),
             store=store,
+            store_budget=store_budget,
             scheduler=scheduler,
+            rung_by=rung_by,
+            sampler=sampler,
+            sampler_options=read_pairs("--sampler-set", sampler_set or []),
+            storage=storage,
             address=address,
             workers_per_trial=workers_per_trial,
             cpus_per_worker=cpus_per_worker,
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
-        ),
-        console,
-    )
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a log has no margin: one line a trial
+    table = run(found, task or {}, pinned or {}, options, console)
     console.print(final_table(table, width=console.width))
-    _look_further(folder)
+    _look_further(options.out)
     statuses = {row.status for row in table.rows.values()}
-    if "interrupted" in statuses or len(table.rows) < trials:
+    if "interrupted" in statuses or len(table.rows) < options.trials:
         raise typer.Exit(_INTERRUPTED)
     if statuses == {"failed"}:
         raise typer.Exit(1)
@@ -202,6 +240,46 @@ def studies() -> None:
     list_studies(Console())
 
 
+@store_app.command("show", epilog="Example:  [bold]thaw store show results/store[/]")
+def store_show(folder: StoreFolder) -> None:
+    """Say what a store holds: records, states, trees, what they cost, the biggest states."""
+    from rich.console import Console
+
+    from thaw.store_commands import show_store
+
+    show_store(folder, Console())
+
+
+@store_app.command("verify", epilog="Example:  [bold]thaw store verify results/store --drop[/]")
+def store_verify(
+    folder: StoreFolder,
+    drop: Annotated[bool, typer.Option("--drop", help="Delete what is damaged.")] = False,
+) -> None:
+    """Read every file and list the damaged ones; exit code 1 where there are any."""
+    from rich.console import Console
+
+    from thaw.store_commands import verify_store
+
+    if verify_store(folder, drop=drop, console=Console()):
+        raise typer.Exit(1)
+
+
+@store_app.command(
+    "prune", epilog="Example:  [bold]thaw store prune results/store --budget 20GB --dry-run[/]"
+)
+def store_prune(
+    folder: StoreFolder,
+    budget: Annotated[str, typer.Option(help="Size to fit, such as 20GB or 512MiB.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Drop the states of least expected use until the store fits; records are always kept."""
+    from rich.console import Console
+
+    from thaw.store_commands import prune_store
+
+    prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
+
+
 def _look_further(folder: str) -> None:
     typer.echo(
         "\nLook further:\n"
@@ -224,8 +302,8 @@ def main() -> None:
         code = _BAD_INPUT
     if code == _INTERRUPTED:
         typer.echo(
-            "thaw: interrupted; every finished segment is in the store, and the same command (with "
-            "a new --out, where it has one) goes on from there",
+            "thaw: interrupted; every finished segment is in the store: a search goes on with "
+            "--resume, and `thaw train` by itself",
             err=True,
         )
     sys.exit(code)

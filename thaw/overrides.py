@@ -23,20 +23,30 @@ def split_overrides(
     fields = settings.model_fields
     task: dict[str, Any] = {} if data is None else {"data": data}
     pinned: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set {pair!r}: must be key=value")
-        if key in task or key in pinned:
+    for key, value in read_pairs("--set", pairs).items():
+        if key in task:
             raise UserError(f"--set {key}: given twice")
         if key in named:
-            pinned[key] = named[key].accept(_value(text))
+            pinned[key] = named[key].accept(value)
         elif key in fields:
-            task[key] = _value(text)
+            task[key] = value
         else:
             raise unknown("key in --set:", key, (*named, *fields))
     settings.parse(task, "--set")
     return task, pinned
+
+
+def read_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` texts; raise `UserError` for a key given twice or a text without `=`."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} {pair!r}: must be key=value")
+        if key in found:
+            raise UserError(f"{option} {key}: given twice")
+        found[key] = _value(text)
+    return found
 
 
 def _value(text: str) -> Any:

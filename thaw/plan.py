@@ -79,13 +79,14 @@ def plan_search(
     task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
     config = config_of(found, task)
     points = draw(found, config, pinned, trials, seed)
-    schedule = found.space(Ask(_Lenient({**points[0], **pinned}), {}), config, seed)
+    schedule = found.space(Ask(_Lenient(points[0]), pinned), config, seed)
     spec = TrialSpec(system=found.system, task=task, schedule=schedule)
     facts = spec.facts(Place(device="cuda" if torch.cuda.is_available() else "cpu"))
     return make_plan(
         found,
         config,
-        [{**point, **pinned} for point in points],
+        pinned,
+        points,
         facts,
         seed=seed,
         store=Store(store_url),
@@ -96,7 +97,7 @@ def plan_search(
 def draw(
     study: Study, config: Any, pinned: Mapping[str, Any], trials: int | None, seed: int
 ) -> list[dict[str, Any]]:
-    """Return the values of the trials to plan: the whole grid, or the study's points and random ones."""
+    """Return the values of the trials: the whole grid, or the study's points and random ones."""
     countable = not any(isinstance(d, Real) and d.name not in pinned for d in study.dimensions)
     if trials is None and countable:
         return list(grid(study, config, pinned))
@@ -116,6 +117,7 @@ def draw(
 def make_plan(
     study: Study,
     config: Any,
+    pinned: Mapping[str, Any],
     points: Sequence[Mapping[str, Any]],
     facts: Facts,
     *,
@@ -124,12 +126,15 @@ def make_plan(
     hours_per_epoch: float | None,
 ) -> Plan:
     """Count the segments of `points` as trials, without training any."""
+    known: dict[str, Trial] = {}
 
     def build(values: Mapping[str, Any]) -> Trial:
-        ask = Ask(_Lenient(dict(values)), {})
+        ask = Ask(_Lenient(dict(values)), pinned)
         schedule = study.space(ask, config, seed)
-        schedule.check(facts)
-        return Trial(ask.values, schedule, foresee(schedule, facts))
+        if repr(ask.values) not in known:
+            schedule.check(facts)
+            known[repr(ask.values)] = Trial(ask.values, schedule, foresee(schedule, facts))
+        return known[repr(ask.values)]
 
     trials = [build(values) for values in points]
     distinct = {key for trial in trials for key in trial.keys}

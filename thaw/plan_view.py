@@ -25,9 +25,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     console.print(f"merge rate {plan.merge_rate:.2f} (naive / thaw), {careful:.2f} against careful")
     if plan.hours_plain is None:
         console.print("no hours: the store has no record of these segments; give --hours-per-epoch")
-    broken = Table(
-        "dimension", "merge rate if all trials agreed on it", box=None, pad_edge=False
-    )
+    broken = Table("dimension", "merge rate if all trials agreed on it", box=None, pad_edge=False)
     for name, rate in sorted(plan.sharing_by_dimension.items(), key=lambda item: -item[1]):
         broken.add_row(name, f"{rate:.2f}")
     console.print("\nwhat breaks sharing:", broken, sep="\n")

@@ -16,6 +16,7 @@ from training.errors import UserError
 TABLE = "trials.csv"
 SEARCH = "search.json"
 SCHEDULE = "schedule.yaml"
+JOURNAL = "segments.txt"
 
 
 @dataclass
@@ -37,18 +38,45 @@ class Row:
     segments_reused: int = 0
     device_s: float = 0.0
     folder: str = ""
+    last_key: str = ""
+    """State after the last segment."""
+    segments: int = 0
+    """Segments so far; one that Tune reports again after a retry counts once."""
 
-    def update(self, result: dict[str, Any], metric: str, mode: str) -> None:
-        """Take in the result of one more segment."""
+    def update(self, result: dict[str, Any], metric: str, mode: str, *, trained: bool) -> None:
+        """Take in the result of one more segment, which this trial `trained` or found."""
+        if result["segment"] <= self.segments:
+            return
+        self.segments = result["segment"]
+        self.last_key = result["key"]
         value = result[metric]
         self.last = value if math.isfinite(value) else self.last
         better = value > self.best if mode == "max" else value < self.best
         if better or (math.isnan(self.best) and math.isfinite(value)):
             self.best, self.best_key = value, result["key"]
         self.epochs = result["epoch"]
-        self.segments_trained = result["segments_trained"]
-        self.segments_reused = result["segments_reused"]
-        self.device_s = result["device_s"]
+        self.segments_trained += trained
+        self.segments_reused += not trained
+        self.device_s += result["device_s"] if trained else 0.0
+
+    @classmethod
+    def from_plain(cls, text: dict[str, str], metric: str) -> Row:
+        """Read a row of the file back."""
+        own = cls("", {}).plain(metric)
+        return cls(
+            text["trial"],
+            {name: _parsed(value) for name, value in text.items() if name not in own and value},
+            status=text["status"],
+            ended=text["ended"],
+            best=float(text[f"best_{metric}"] or "nan"),
+            last=float(text[f"last_{metric}"] or "nan"),
+            best_key=text["best_key"],
+            epochs=int(text["epochs"]),
+            segments_trained=int(text["segments_trained"]),
+            segments_reused=int(text["segments_reused"]),
+            device_s=float(text["device_s"]),
+            folder=text["folder"],
+        )
 
     def plain(self, metric: str) -> dict[str, Any]:
         """Return the row as it stands in the file."""
@@ -86,7 +114,8 @@ class Table:
 
     def write(self, folder: Path) -> None:
         """Write `trials.csv`, aside and renamed."""
-        plain = [row.plain(self.metric) for row in self.rows.values()]
+        rows = sorted(self.rows.values(), key=lambda row: row.trial)
+        plain = [row.plain(self.metric) for row in rows]
         columns = list(dict.fromkeys(name for row in plain for name in row))
         aside = folder / f".{TABLE}.new"
         with aside.open("w", newline="", encoding="utf-8") as file:
@@ -94,6 +123,40 @@ class Table:
             writer.writeheader()
             writer.writerows(plain)
         os.replace(aside, folder / TABLE)
+
+
+class Journal:
+    """Which segments each trial visited, and which of them it trained: a line for each.
+
+    A search that goes on replays its trials; here it finds who paid for what. A search that is
+    killed leaves at most one segment of each trial trained but not written down: it is the first
+    that the trial finds in the store although nobody here trained it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier run wrote; a line cut off by its end is left out."""
+        self._path = folder / JOURNAL
+        self._visits: dict[str, dict[str, bool]] = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                trial, key, how = (*line.split(" "), "", "")[:3]
+                if how in ("trained", "reused"):
+                    self._visits.setdefault(trial, {})[key] = how == "trained"
+        self._cut_off = set(self._visits)
+
+    def trained(self, trial: str, key: str, *, reused: bool) -> bool:
+        """Tell whether `trial` trained the segment, in this run or an earlier one; note it."""
+        known = self._visits.setdefault(trial, {})
+        if key not in known:
+            in_flight = reused and trial in self._cut_off and not self._owned(key)
+            self._cut_off.discard(trial)
+            known[key] = in_flight or not reused
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{trial} {key} {'trained' if known[key] else 'reused'}\n")
+        return known[key]
+
+    def _owned(self, key: str) -> bool:
+        return any(visits.get(key, False) for visits in self._visits.values())
 
 
 def write_search(folder: Path, facts: dict[str, Any]) -> None:
@@ -125,6 +188,13 @@ def count(rows: Iterable[Row]) -> dict[str, int]:
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     return counts
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _number(value: float) -> float | str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from search_spaces.dimensions import Ask
 from search_spaces.study import Study, config_of
+from search_spaces.study import study as find_study
+from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper
 from thaw.cluster import connected, has_gpus, num_slots
-from thaw.results import Table, write_search
+from thaw.results import SEARCH, Row, Table, read_search, write_search
+from thaw.sampling import make_sampler, open_study, to_go_on
+from thaw.scheduling import make_scheduler
 from thaw.searcher import Proposal, ScheduleSearcher
 from thaw.view import View
 from trainables.pool import Workers
@@ -24,24 +31,36 @@ from trainables.slot import Assignment, Slot
 from trainables.spec import TrialSpec
 from training.errors import UserError
 from training.settings import Place
+from training.sizes import parse_bytes
 from training.store import Store
 from training.task import facts_of
 from training.walk import foresee
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 2
-SCHEDULERS = ("asha", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How a search is run; what is searched is the study's."""
 
+    study: str
+    """Name of the study, or the path of its file."""
     trials: int
     seed: int
     out: str
     store: str
+    store_budget: str | None = None
+    """Size that the store must fit, such as 20GB; None keeps all states."""
     scheduler: str = "asha"
+    rung_by: str = "progress"
+    """What the scheduler's rungs compare: `progress` or `epochs`."""
+    sampler: str = "tpe"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    storage: str | None = None
+    """URL of Optuna's storage; None is SQLite in the results folder."""
+    resume: bool = False
+    """Go on with the search in `out`."""
     address: str | None = None
     workers_per_trial: int = 1
     cpus_per_worker: float = 1
@@ -61,7 +80,12 @@ def search(
 
     An interrupted search returns too: its trials are marked, and their segments are in the store.
     """
-    folder = _fresh_folder(options.out)
+    folder = Path(options.out).absolute()
+    if not options.resume:
+        _check_fresh(folder, options.out)
+    budget_bytes = parse_bytes(options.store_budget or "0B", "--store-budget")
+    make_sampler(options.sampler, options.sampler_options, options.seed, 0)
+    make_scheduler(study, options.scheduler, options.rung_by)
     config = config_of(study, task)
     spec = TrialSpec(
         system=study.system, task=task, schedule=_first_schedule(study, config, pinned)
@@ -89,33 +113,55 @@ def search(
                 "metric": study.metric,
                 "mode": study.mode,
                 "place": asdict(place),
-                "options": asdict(options) | {"store": _absolute(options.store)},
+                "options": asdict(options)
+                | {"store": _absolute(options.store), "study": _absolute_file(options.study)},
             },
         )
 
-        def propose(trial: optuna.Trial) -> Proposal:
+        def propose(trial: optuna.Trial | FrozenTrial) -> Proposal:
             ask = Ask(trial, pinned)
             schedule = study.space(ask, config, options.seed)
             schedule.check(facts)
+            told = trial.user_attrs if isinstance(trial, FrozenTrial) else {}
+            until = told.get("segments", 0)
             assignment = Assignment(
-                f"{trial.number:04}", spec.model_copy(update={"schedule": schedule}), facts
+                f"{trial.number:04}",
+                spec.model_copy(update={"schedule": schedule}),
+                facts,
+                until,
+                told.get("ended", ""),
             )
-            return Proposal(trial, ask.values, assignment, foresee(schedule, facts))
+            keys = foresee(schedule, facts)
+            return Proposal(trial, ask.values, assignment, keys[: until or len(keys)])
 
+        storage = options.storage or f"sqlite:///{folder / 'optuna.db'}"
+        opened = open_study(study, pinned, storage, resume=options.resume)
+        table = Table(study.metric, study.mode)
+        resumed = []
+        if options.resume:
+            resumed = _take_up(opened, folder, table, propose)
+        table.write(folder)
         searcher = ScheduleSearcher(
-            _optuna_study(study, pinned, folder, options.seed),
+            opened,
             propose,
             store=store,
             metric=study.metric,
             num_trials=options.trials,
             num_slots=slots,
+            sampler=lambda number: make_sampler(
+                options.sampler, options.sampler_options, options.seed, number
+            ),
+            resumed=resumed,
         )
-        table = Table(study.metric, study.mode)
         title = f"{study.name} on {slots} slot{'s' if slots > 1 else ''}"
         with View(console, table, num_trials=options.trials, title=title) as view:
-            keeper = Bookkeeper(table, view, folder, options.scheduler.upper())
-            _tune(study, options, folder, workers, slots, searcher, keeper)
-        searcher.close()
+            budget = StoreBudget(store, budget_bytes, searcher, table) if budget_bytes else None
+            keeper = Bookkeeper(table, view, folder, options.scheduler.upper(), budget)
+            try:
+                _tune(study, options, folder, workers, slots, searcher, keeper)
+            finally:
+                if budget is not None:
+                    budget.close()
     _mark_interrupted(table)
     table.write(folder)
     return table
@@ -137,8 +183,8 @@ def _tune(
             metric=study.metric,
             mode=study.mode,
             search_alg=searcher,
-            scheduler=_scheduler(study, options.scheduler),
-            num_samples=options.trials,
+            scheduler=make_scheduler(study, options.scheduler, options.rung_by),
+            num_samples=searcher.num_to_run,
             max_concurrent_trials=slots,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -152,33 +198,6 @@ def _tune(
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),
         ),
     ).fit()
-
-
-def _scheduler(study: Study, name: str) -> TrialScheduler:
-    """Return the scheduler; its time is the epochs on the objective's data, which only grow."""
-    if name == "none":
-        return FIFOScheduler()
-    return ASHAScheduler(
-        time_attr="epoch",
-        max_t=study.max_epochs,
-        grace_period=study.grace_epochs,
-        reduction_factor=3,
-    )
-
-
-def _optuna_study(study: Study, pinned: dict[str, Any], folder: Path, seed: int) -> optuna.Study:
-    """Create the Optuna study in the results folder, with the study's points first."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    created = optuna.create_study(
-        storage=f"sqlite:///{folder / 'optuna.db'}",
-        study_name=study.name,
-        direction="maximize" if study.mode == "max" else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
-    )
-    for point in study.points:
-        free = {name: value for name, value in point.items() if name not in pinned}
-        created.enqueue_trial(free, skip_if_exists=True)
-    return created
 
 
 def _first_schedule(study: Study, config: Any, pinned: dict[str, Any]) -> Any:
@@ -204,11 +223,52 @@ def _workers(options: Options, store: Store) -> Workers:
     )
 
 
-def _fresh_folder(out: str) -> Path:
-    folder = Path(out).absolute()
+def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
+    """Return study, task, pinned dimensions and options of the search in a folder, to go on.
+
+    Raises `UserError` where there is none.
+    """
+    facts, _ = read_search(Path(out))
+    options = Options(**facts["options"] | {"resume": True, "out": out})
+    return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
+
+
+def _take_up(
+    opened: optuna.Study,
+    folder: Path,
+    table: Table,
+    propose: Callable[[optuna.Trial | FrozenTrial], Proposal],
+) -> list[Proposal]:
+    """Return the trials of the earlier run as proposals, and put those that failed in the table.
+
+    The folders of the others are removed: replaying writes them anew, from the store.
+    """
+    _, rows = read_search(folder)
+    for row in rows:
+        if row["status"] == "failed":
+            known = Row.from_plain(row, table.metric)
+            table.rows[known.trial] = known
+    kept = {row.folder for row in table.rows.values()}
+    for entry in folder.iterdir():
+        if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
+            shutil.rmtree(entry)
+    proposals = []
+    values = {t.number: t.intermediate_values for t in opened.get_trials(deepcopy=False)}
+    for trial in to_go_on(opened):
+        proposal = propose(trial)
+        proposal.reported.update(values[trial.number])
+        proposals.append(proposal)
+    return proposals
+
+
+def _check_fresh(folder: Path, out: str) -> None:
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--out {out}: is not empty; name a new folder, or leave --out away")
-    return folder
+        hint = f", or go on with --resume {out}" if (folder / SEARCH).exists() else ""
+        raise UserError(f"--out {out}: is not empty; name a new folder{hint}")
+
+
+def _absolute_file(study: str) -> str:
+    return str(Path(study).absolute()) if study.endswith(".py") else study
 
 
 def _absolute(url: str) -> str:

@@ -29,6 +29,10 @@ class Assignment:
     """The trial's number, as Optuna counts."""
     spec: TrialSpec
     facts: Facts
+    until: int = 0
+    """Segments after which a replayed trial ends as it did before; 0 for a trial that is new."""
+    because: str = ""
+    """How the replayed trial ended."""
 
     def __str__(self) -> str:
         """Name the file that holds the schedule; Tune writes this to its tables."""
@@ -73,8 +77,12 @@ class Slot(tune.Trainable):
     def _begin(self, trial: Assignment) -> None:
         self._trial = trial
         self._key = ""
-        self._epoch = self._trained = self._reused = 0
-        self._device_s = 0.0
+        self._epoch = 0
+        self._num_epochs = sum(
+            stage.epochs
+            for stage in trial.spec.schedule.stages
+            if stage.data == trial.spec.schedule.objective
+        )
         self._visits: Iterator[Visit] = walk(
             trial.spec.schedule, trial.facts, self._store, self._train
         )
@@ -89,21 +97,20 @@ class Slot(tune.Trainable):
         objective = self._trial.spec.schedule.objective
         self._key = record.key
         self._epoch += record.data == objective
-        self._reused += visit.reused
-        self._trained += not visit.reused
-        self._device_s += 0.0 if visit.reused else record.device_s
+        replayed = bool(self._trial.until) and record.index + 1 >= self._trial.until
+        ended = self._trial.because if replayed else visit.ended or ""
         return {
             **_metrics(record, self._trial.facts, objective),
             "epoch": self._epoch,
+            "progress": 100 * self._epoch / self._num_epochs,
             "segment": record.index + 1,
             "stage": visit.stage,
             "lr": record.lr_last,
-            "segments_trained": self._trained,
-            "segments_reused": self._reused,
-            "device_s": self._device_s,
+            "reused": visit.reused,
+            "device_s": record.device_s,
             "key": record.key,
-            "ended": visit.ended or "",
-            "done": visit.ended is not None,
+            "ended": ended,
+            "done": bool(ended),
         }
 
 

@@ -8,21 +8,36 @@ that pyarrow speaks: a local disk, NFS, S3, GCS.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
-import uuid
-from pickle import UnpicklingError
+import re
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from pyarrow import fs
-
-from training.errors import UserError
+from training.encoding import decode_record, decode_state, encode_record, encode_state
+from training.files import File, Files, StoreFull
 from training.record import Record
 
-_DIGEST_BYTES = 64
+LITTER_S = 600.0
+"""Age in seconds from which an unfinished write, or a lease, belongs to nobody any more."""
+
+_READERS = 16
+_NAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{64})/(record\.json|state)(\.[0-9a-f]{32})?")
+_LEASE = re.compile(r"leases/[^/]+\.json(\.[0-9a-f]{32})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the store holds of one key."""
+
+    key: str
+    record_bytes: int
+    """0 where there is no record."""
+    state_bytes: int
+    """0 where there is no state."""
+    used_s: float
+    """When the state was last written or read, in seconds since 1970."""
 
 
 class Store:
@@ -31,93 +46,107 @@ class Store:
     def __init__(self, url: str) -> None:
         """Open the store at a path or URL; made when the first segment is published."""
         self.url = url
-        try:
-            self._fs, self._root = fs.FileSystem.from_uri(
-                url if "://" in url else os.path.abspath(url)
-            )
-        except (ValueError, OSError) as error:
-            raise UserError(f"store {url!r}: {error}") from None
-        self._local = isinstance(self._fs, fs.LocalFileSystem)
+        self.files = Files(url)
         self._records: dict[str, Record] = {}
 
     def record(self, key: str) -> Record | None:
         """Return the record of `key`, or None where there is none or it is damaged."""
         if key not in self._records:
-            found = self._read_record(key)
+            data = self.files.read(_path(key, "record.json"))
+            found = None if data is None else decode_record(key, data)
             if found is None:
                 return None
             self._records[key] = found
         return self._records[key]
 
+    def records(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the records of those of `keys` that have a whole one, many read at a time."""
+        wanted = list(keys)
+        unread = [key for key in wanted if key not in self._records]
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(self.record, unread))
+        return {key: self._records[key] for key in wanted if key in self._records}
+
     def has_state(self, key: str) -> bool:
         """Tell whether there is a state of `key`, without reading it."""
-        return bool(self._fs.get_file_info(self._path(key, "state")).type == fs.FileType.File)
+        return self.files.num_bytes(_path(key, "state")) is not None
+
+    def state_bytes(self, key: str) -> int:
+        """Return the size of the state of `key`, without reading it; 0 where there is none."""
+        return self.files.num_bytes(_path(key, "state")) or 0
 
     def state(self, key: str) -> dict[str, Any] | None:
         """Return the state of `key` on the CPU, or None where there is none or it is damaged."""
-        data = self._read(self._path(key, "state"))
-        if data is None:
-            return None
-        digest, payload = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-        if hashlib.sha256(payload).hexdigest().encode() != digest:
-            return None
-        try:
-            state: dict[str, Any] = torch.load(
-                io.BytesIO(payload), map_location="cpu", weights_only=True
-            )
-        except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-            return None  # whole, but no state: somebody else's file
-        return state
+        data = self.files.read(_path(key, "state"))
+        found = None if data is None else decode_state(data)
+        if found is not None:
+            self.files.touch(_path(key, "state"))
+        return found
 
     def publish(self, record: Record, state: dict[str, Any]) -> None:
-        """Write state and record, the record last; whoever sees a record sees it whole."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        payload = buffer.getvalue()
-        digest = hashlib.sha256(payload).hexdigest().encode()
-        self._write(self._path(record.key, "state"), digest + payload)
-        body = record.plain()
-        text = json.dumps({"sha256": _digest(body), "record": body}, indent=1)
-        self._write(self._path(record.key, "record.json"), text.encode())
+        """Write state and record, the record last; whoever sees a record sees it whole.
+
+        Raises `StoreFull` where there is no room; then nothing new is left in the store.
+        """
+        self.files.write(_path(record.key, "state"), encode_state(state))
+        try:
+            self.files.write(_path(record.key, "record.json"), encode_record(record))
+        except StoreFull:
+            if self.record(record.key) is None:
+                self.drop_state(record.key)
+            raise
         self._records[record.key] = record
 
-    def _read_record(self, key: str) -> Record | None:
-        data = self._read(self._path(key, "record.json"))
-        if data is None:
-            return None
-        try:
-            envelope = json.loads(data)
-            record = Record.from_plain(envelope["record"])
-            whole = envelope["sha256"] == _digest(envelope["record"]) and record.key == key
-        except (ValueError, KeyError, TypeError):
-            return None
-        return record if whole else None
+    def drop_state(self, key: str) -> None:
+        """Delete the state of `key`, if there is one; its record stays."""
+        self.files.delete(_path(key, "state"))
 
-    def _path(self, key: str, name: str) -> str:
-        return f"{self._root}/{key[:2]}/{key}/{name}"
+    def entries(self) -> list[Entry]:
+        """Return what is there of every key, from one listing; nothing is read."""
+        found: dict[str, dict[str, File]] = {}
+        for file in self.files.listing():
+            match = _NAME.fullmatch(file.path)
+            if match and not match[3]:
+                found.setdefault(match[1], {})[match[2]] = file
+        return [_entry(key, files) for key, files in found.items()]
 
-    def _read(self, path: str) -> bytes | None:
-        try:
-            with self._fs.open_input_file(path) as file:
-                return bytes(file.read())
-        except FileNotFoundError:
-            return None
+    def litter(self) -> list[str]:
+        """Return the paths of what killed processes left: old unfinished writes and leases."""
+        before = time.time() - LITTER_S
+        return [
+            file.path
+            for file in self.files.listing()
+            if file.modified_s < before and (_unfinished(file.path) or _LEASE.fullmatch(file.path))
+        ]
 
-    def _write(self, path: str, data: bytes) -> None:
-        if not self._local:  # an object appears whole or not at all
-            with self._fs.open_output_stream(path) as file:
-                file.write(data)
-            return
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        aside = f"{path}.{uuid.uuid4().hex}"
-        try:
-            with open(aside, "xb") as file:
-                file.write(data)
-            os.replace(aside, path)
-        finally:
-            if os.path.exists(aside):
-                os.unlink(aside)
+    def damage(self, entry: Entry) -> list[str]:
+        """Read the files of `entry` and return the paths of those that are damaged."""
+        decoders = {
+            "record.json": lambda data: decode_record(entry.key, data),
+            "state": decode_state,
+        }
+        paths = {_path(entry.key, name): decode for name, decode in decoders.items()}
+        return [
+            path
+            for path, decode in paths.items()
+            if (data := self.files.read(path)) is not None and decode(data) is None
+        ]
 
 
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _path(key: str, name: str) -> str:
+    return f"{key[:2]}/{key}/{name}"
+
+
+def _entry(key: str, files: dict[str, File]) -> Entry:
+    record, state = files.get("record.json"), files.get("state")
+    return Entry(
+        key=key,
+        record_bytes=record.num_bytes if record else 0,
+        state_bytes=state.num_bytes if state else 0,
+        used_s=state.modified_s if state else 0.0,
+    )
+
+
+def _unfinished(path: str) -> bool:
+    match = _NAME.fullmatch(path)
+    return match is not None and match[3] is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from thaw.results import SEARCH, TABLE, Row, Table, count, read_search, write_search
+from thaw.results import SEARCH, TABLE, Journal, Row, Table, count, read_search, write_search
 from training.errors import UserError
 
 SEARCHED = {"metric": "val_accuracy", "mode": "max", "options": {}}
@@ -18,16 +18,15 @@ def result(value: float, epoch: int) -> dict[str, Any]:
         "val_accuracy": value,
         "epoch": epoch,
         "key": f"key{epoch}",
-        "segments_trained": epoch,
-        "segments_reused": 2,
-        "device_s": 1.5 * epoch,
+        "segment": epoch,
+        "device_s": 1.5,
     }
 
 
 def row_after(*values: float, mode: str = "max") -> Row:
     row = Row("0000", {})
     for epoch, value in enumerate(values, 1):
-        row.update(result(value, epoch), "val_accuracy", mode)
+        row.update(result(value, epoch), "val_accuracy", mode, trained=epoch > 1)
     return row
 
 
@@ -61,7 +60,36 @@ def test_a_row_without_a_value_has_nan_and_no_key() -> None:
 
 def test_a_row_counts_epochs_segments_and_seconds() -> None:
     row = row_after(0.5, 0.6, 0.7)
-    assert (row.epochs, row.segments_trained, row.segments_reused, row.device_s) == (3, 3, 2, 4.5)
+    assert (row.epochs, row.segments_trained, row.segments_reused, row.device_s) == (3, 2, 1, 3.0)
+
+
+def test_a_segment_that_is_reported_again_counts_once() -> None:
+    row = row_after(0.5, 0.6)
+    row.update(result(0.5, 1), "val_accuracy", "max", trained=False)
+    assert (row.segments_trained, row.segments_reused, row.last) == (1, 1, 0.6)
+
+
+def test_a_row_is_read_back_from_the_file(tmp_path: Path) -> None:
+    row = Row("0007", {"lr": 0.002, "policy": "train"}, "failed", "failed: x", 0.5, 0.25, "abc")
+    write_search(tmp_path, SEARCHED)
+    Table("val_accuracy", "max", {"a": row}).write(tmp_path)
+    assert Row.from_plain(read_search(tmp_path)[1][0], "val_accuracy") == row
+
+
+def test_the_journal_remembers_who_trained_what(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.trained("0000", "a", reused=False)
+    assert not journal.trained("0001", "a", reused=True)
+    again = Journal(tmp_path)
+    assert again.trained("0000", "a", reused=True)
+    assert not again.trained("0001", "a", reused=True)
+
+
+def test_the_segment_in_flight_belongs_to_the_trial_that_was_cut_off(tmp_path: Path) -> None:
+    Journal(tmp_path).trained("0000", "a", reused=False)
+    again = Journal(tmp_path)
+    assert again.trained("0000", "b", reused=True)
+    assert not again.trained("0000", "c", reused=True)
 
 
 @pytest.mark.parametrize(

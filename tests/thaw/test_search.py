@@ -27,7 +27,7 @@ TRIALS = 5
 
 
 def run(out: Path, store: Path, **options: object) -> Table:
-    chosen = Options(trials=TRIALS, seed=0, out=str(out), store=str(store))
+    chosen = Options(study="unfreeze_timing", trials=TRIALS, seed=0, out=str(out), store=str(store))
     quiet = Console(file=io.StringIO())
     return search(study("unfreeze_timing"), {}, {}, replace(chosen, **options), quiet)  # type: ignore[arg-type]
 

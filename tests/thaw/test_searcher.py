@@ -1,6 +1,7 @@
 """The searcher: what it holds back, when it lets go, and what it tells Optuna."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from training.store import Store
 from training.walk import foresee
 
 
-def propose(trial: optuna.Trial) -> Proposal:
+def propose(trial: optuna.Trial | optuna.trial.FrozenTrial) -> Proposal:
     """Two epochs of the head, which trials of one `head_lr` share, then two of everything."""
     values = {
         "head_lr": trial.suggest_float("head_lr", 1e-3, 1e-1),
@@ -37,6 +38,7 @@ class Search:
         num_trials: int | None = None,
         num_slots: int = 2,
         direction: str = "maximize",
+        resumed: tuple[Proposal, ...] = (),
     ) -> None:
         self.store = Store(str(folder / "store"))
         self.study = optuna.create_study(
@@ -53,6 +55,8 @@ class Search:
             metric="val_accuracy",
             num_trials=len(trials) if num_trials is None else num_trials,
             num_slots=num_slots,
+            sampler=lambda number: optuna.samplers.RandomSampler(seed=number),
+            resumed=resumed,
         )
 
     def suggest(self, trial_id: str) -> str | None:
@@ -212,10 +216,32 @@ def test_a_diverged_trial_is_pruned_with_what_it_had(tmp_path: Path) -> None:
     assert search.told().intermediate_values == {1: 0.5}
 
 
-def test_a_trial_without_a_value_has_failed(tmp_path: Path) -> None:
+def test_a_trial_that_diverged_before_any_value_is_pruned(tmp_path: Path) -> None:
     search = Search(tmp_path, (0.01, 0.02))
     end(search, math.nan, ended="diverged")
-    assert search.told().state == TrialState.FAIL
+    assert search.told().state == TrialState.PRUNED
+
+
+def test_a_replayed_trial_comes_first_and_is_not_told_again(tmp_path: Path) -> None:
+    earlier = Search(tmp_path, (0.01, 0.02))
+    end(earlier, 0.5, 0.9, 0.7, 0.6, ended="finished")
+    proposal = propose(earlier.told())
+    proposal.assignment = replace(proposal.assignment, until=4, because="finished")
+    again = ScheduleSearcher(
+        earlier.study,
+        propose,
+        store=earlier.store,
+        metric="val_accuracy",
+        num_trials=2,
+        num_slots=1,
+        sampler=lambda number: optuna.samplers.RandomSampler(seed=number),
+        resumed=[proposal],
+    )
+    assert again.num_to_run == 2
+    config = again.suggest("b")
+    assert config is not None and config[TRIAL].until == 4
+    again.on_trial_complete("b", result(0.1, 4, "finished"))
+    assert (earlier.told().state, earlier.told().value) == (TrialState.COMPLETE, 0.9)
 
 
 def test_a_trial_that_broke_has_failed(tmp_path: Path) -> None:
@@ -246,11 +272,3 @@ def test_a_trial_that_is_not_ours_is_not_told(tmp_path: Path) -> None:
     search = Search(tmp_path, (0.01, 0.02))
     search.searcher.on_trial_complete("stranger", result(0.5, 1))
     assert [trial.state for trial in search.study.trials] == [TrialState.WAITING]
-
-
-def test_what_never_ended_has_failed_when_the_search_is_over(tmp_path: Path) -> None:
-    search = Search(tmp_path, (0.01, 0.02), (0.01, 0.03))
-    search.suggest("a")
-    search.suggest("b")
-    search.searcher.close()
-    assert [trial.state for trial in search.study.trials] == [TrialState.FAIL] * 2

@@ -17,8 +17,10 @@ from training.curves import (
     ConstantCooldown,
     Cosine,
     Curve,
+    Drop,
     Linear,
     OneCycle,
+    Piecewise,
     Poly,
     Step,
     WarmUp,
@@ -116,6 +118,36 @@ def test_one_cycle_that_rises_in_no_step_starts_at_the_top() -> None:
 def test_step_is_torchs(num: int, every: int, per_epoch: int, gamma: float) -> None:
     expected = torchs(lambda o: lrs.StepLR(o, step_size=every * per_epoch, gamma=gamma), num)
     close(ours(Step(every_epochs=every, gamma=gamma), num, per_epoch=per_epoch), expected)
+
+
+@given(
+    num=lengths,
+    at_epochs=st.sets(st.integers(1, 20), max_size=4),
+    per_epoch=st.integers(1, 20),
+    gamma=st.floats(0.05, 2),
+)
+def test_piecewise_with_equal_factors_is_torchs(
+    num: int, at_epochs: set[int], per_epoch: int, gamma: float
+) -> None:
+    milestones = sorted(epoch * per_epoch for epoch in at_epochs)
+    expected = torchs(lambda o: lrs.MultiStepLR(o, milestones, gamma=gamma), num)
+    curve = Piecewise(drops=tuple(Drop(at_epoch=epoch, factor=gamma) for epoch in at_epochs))
+    close(ours(curve, num, per_epoch=per_epoch), expected)
+
+
+def test_piecewise_is_the_table() -> None:
+    drops = (Drop(at_epoch=1, factor=0.5), Drop(at_epoch=3, factor=0.1), Drop(at_epoch=4, factor=3))
+    table = [1, 1, 0.5, 0.5, 0.5, 0.5, 0.05, 0.05, 0.15]
+    close(ours(Piecewise(drops=drops), 9, per_epoch=2), table)
+    close(ours(Piecewise(drops=drops[::-1]), 9, per_epoch=2), table)
+    close(ours(Piecewise(), 9), [1.0] * 9)
+
+
+def test_piecewise_curves_share_all_before_the_drop_they_differ_in() -> None:
+    first = Drop(at_epoch=2, factor=0.3)
+    one, two = Piecewise(drops=(first,)), Piecewise(drops=(first, Drop(at_epoch=4, factor=0.1)))
+    assert ours(one, 6)[:4] == ours(two, 6)[:4]
+    assert ours(one, 6)[4] != ours(two, 6)[4]
 
 
 @given(num=lengths, power=st.floats(0.5, 4), floor=floors)

@@ -6,6 +6,10 @@ import json
 import os
 import pickle
 import resource
+import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +34,7 @@ from tests.training.helpers import (
     trainer,
 )
 from training.errors import UserError
+from training.files import StoreFull
 from training.record import Record
 from training.store import Store
 
@@ -237,7 +242,7 @@ def publish_to_a_full_disk(store: Store, limit: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(StoreFull, match="File too large"):
             store.publish(RECORD, {"models": {"w": torch.zeros(10_000)}})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -270,7 +275,7 @@ def test_a_store_that_cannot_be_written_leaves_the_trainer_able_to_go_on(tmp_pat
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(StoreFull, match="File too large"):
             run(PLAN, store, TINY, by=warm)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -279,3 +284,135 @@ def test_a_store_that_cannot_be_written_leaves_the_trainer_able_to_go_on(tmp_pat
     run(PLAN, fresh, TINY)
     for key in KEYS:
         same({key: state(fresh, key)}, {key: state(store, key)})
+
+
+def other(key: str, parent: str = "cd" * 32) -> Record:
+    return replace(RECORD, key=key, parent=parent)
+
+
+@pytest.mark.parametrize("url", ["{tmp}/store", "fsspec+memory://{tmp}/store"])
+def test_entries_drop_and_litter_on_any_file_system(url: str, tmp_path: Path) -> None:
+    store = Store(url.format(tmp=tmp_path))
+    assert (store.entries(), store.litter()) == ([], [])
+    store.publish(RECORD, STATE)
+    store.publish(other("ef" * 32), STATE)
+    store.files.write("notes.txt", b"somebody else's")
+    store.drop_state("ef" * 32)
+    store.drop_state("ef" * 32)
+    entries = {entry.key: entry for entry in Store(store.url).entries()}
+    assert set(entries) == {"ab" * 32, "ef" * 32}
+    assert entries["ab" * 32].state_bytes == store.state_bytes("ab" * 32) > 0
+    assert entries["ef" * 32].state_bytes == store.state_bytes("ef" * 32) == 0
+    assert entries["ef" * 32].record_bytes > 0
+    again = Store(store.url)
+    assert set(again.records(["ab" * 32, "ef" * 32, "00" * 32])) == set(entries)
+    same(again.state("ab" * 32), STATE)
+
+
+def test_a_local_store_tells_the_bytes_that_are_on_the_disk(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish(RECORD, STATE)
+    (entry,) = store.entries()
+    assert entry.state_bytes == path_of(store, RECORD.key, "state").stat().st_size
+    assert entry.record_bytes == path_of(store, RECORD.key, "record.json").stat().st_size
+
+
+def test_reading_a_state_is_a_use_of_it(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish(RECORD, STATE)
+    os.utime(path_of(store, RECORD.key, "state"), (1e9, 1e9))
+    assert [entry.used_s for entry in store.entries()] == [1e9]
+    store.state(RECORD.key)
+    assert store.entries()[0].used_s == pytest.approx(time.time(), abs=60)
+
+
+def test_litter_is_old_and_unfinished(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish(RECORD, STATE)
+    folder = f"{RECORD.key[:2]}/{RECORD.key}"
+    old = [f"{folder}/state.{'0' * 32}", f"{folder}/record.json.{'1' * 32}", "leases/gone.json"]
+    for path in (*old, f"{folder}/state.{'2' * 32}", "leases/here.json", "state.old"):
+        store.files.write(path, b"x")
+    for path in (*old, "state.old", f"{folder}/state", f"{folder}/record.json"):
+        os.utime(tmp_path / path, (1e9, 1e9))
+    assert sorted(store.litter()) == sorted(old)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damage_is_found_by_path(how: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish(RECORD, STATE)
+    (entry,) = store.entries()
+    assert store.damage(entry) == []
+    damage(store, RECORD.key, "state", how)
+    assert store.damage(entry) == [f"ab/{RECORD.key}/state"]
+    damage(store, RECORD.key, "record.json", how)
+    assert store.damage(entry) == [f"ab/{RECORD.key}/{n}" for n in ("record.json", "state")]
+
+
+def test_looking_up_a_known_record_takes_less_than_a_millisecond(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish(RECORD, STATE)
+    assert store.record(RECORD.key)
+    seconds = []
+    for _ in range(200):
+        started = time.perf_counter()
+        store.record(RECORD.key)
+        seconds.append(time.perf_counter() - started)
+    assert statistics.median(seconds) < 1e-3
+
+
+FULL_DISK = """
+import sys, torch
+from dataclasses import replace
+from pathlib import Path
+from training.files import StoreFull
+from training.record import Record
+from training.store import Store
+
+record = Record.from_plain(eval(sys.argv[1]))
+keys = [f"{number:02x}" * 32 for number in range(9)]
+for folder, floats in zip(sys.argv[2:4], (4_000, 15 * 1024)):
+    store, state = Store(folder), {"models": {"w": torch.zeros(floats)}}
+    for number, key in enumerate(keys):
+        try:
+            store.publish(replace(record, key=key), state)
+        except StoreFull as error:
+            print(error)
+            break
+    files = sorted(path.name for path in Path(folder).rglob("*") if path.is_file())
+    assert files == ["record.json"] * number + ["state"] * number, files
+    assert not any(Store(folder).damage(entry) for entry in store.entries())
+    assert store.record(key) is None and not store.has_state(key)
+    print(number)
+    if number:  # room is made, and it goes on
+        store.drop_state(keys[0])
+        store.publish(replace(record, key=key), state)
+        assert Store(folder).state(key) is not None
+"""
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    """On disks of 16 pages, mounted for one process: a state and its record are whole, or gone.
+
+    The first has no room for the third state, the second for the first state but not its record.
+    """
+    disks = [str(tmp_path / name) for name in ("one", "two")]
+    mount = " && ".join(f"mkdir -p {d} && mount -t tmpfs -o size=64k none {d}" for d in disks)
+    in_namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*in_namespace, mount], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespaces here; the tests with RLIMIT_FSIZE above cover the rest")
+    arguments = [sys.executable, "-c", FULL_DISK, repr(RECORD.plain()), *disks]
+    done = subprocess.run(
+        [*in_namespace, f'{mount} && exec "$@"', "sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    first, published, second, none = done.stdout.splitlines()
+    assert (published, none) == ("2", "0")
+    for disk, message in zip(disks, (first, second), strict=True):
+        assert message.startswith(f"store '{disk}': no room for "), message
+        assert "No space left on device; " in message and " free)" in message, message

@@ -1,0 +1,85 @@
+"""Optuna: samplers by name, the study of a search, and how one goes on after an end.
+
+A sampler is made anew for each trial, seeded by (seed, number of the trial). Samplers keep what
+they learn in the study, so a search that was killed asks on exactly as one that was not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from search_spaces.study import Study
+from training.errors import UserError, unknown
+from training.randomness import derive
+
+SAMPLERS: dict[str, type[BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "gp": optuna.samplers.GPSampler,
+    "nsga2": optuna.samplers.NSGAIISampler,
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
+_SEEDS = 2**32
+
+
+def make_sampler(name: str, options: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
+    """Return the sampler for trial `number`; raise `UserError` for a name or option unknown."""
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
+    allowed = [p for p in inspect.signature(SAMPLERS[name]).parameters if p != "seed"]
+    for option in options:
+        if option not in allowed:
+            raise unknown(f"option of sampler {name}:", option, allowed)
+    arguments = {**_DEFAULTS.get(name, {}), **options, "seed": derive(seed, number, "ask") % _SEEDS}
+    try:
+        return SAMPLERS[name](**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"sampler {name}: {error}") from None
+
+
+def open_study(
+    study: Study, pinned: Mapping[str, Any], storage: str, *, resume: bool
+) -> optuna.Study:
+    """Create the Optuna study with the study's points first, or load the one of an earlier run."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if resume:
+            return optuna.load_study(study_name=study.name, storage=storage)
+        created = optuna.create_study(
+            storage=storage,
+            study_name=study.name,
+            direction="maximize" if study.mode == "max" else "minimize",
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise UserError(f"--storage: has a study {study.name!r} already; use --resume") from None
+    except (KeyError, ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:
+        raise UserError(f"--storage: cannot be opened ({error})") from None
+    for point in study.points:
+        free = {name: value for name, value in point.items() if name not in pinned}
+        created.enqueue_trial(free, skip_if_exists=True)
+    return created
+
+
+def begun(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that were asked for, in their order."""
+    return [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+
+
+def to_go_on(study: optuna.Study) -> Iterator[FrozenTrial | optuna.Trial]:
+    """Yield the trials of an earlier run: ended ones as they are, unfinished ones to go on with.
+
+    Failed ones are left out: they are in the table, and told.
+    """
+    for frozen in begun(study):
+        if frozen.state == TrialState.RUNNING:
+            yield optuna.Trial(study, frozen._trial_id)
+        elif frozen.state != TrialState.FAIL:
+            yield frozen
