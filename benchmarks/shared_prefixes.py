@@ -50,9 +50,10 @@ from search_spaces.lr_sequence import lr_sequence
 from search_spaces.study import Study, config_of
 from search_spaces.study import study as find_study
 from thaw.cluster import connected
+from thaw.options import Options
 from thaw.plan import Plan, draw, make_plan
 from thaw.results import Row
-from thaw.search import Options, search
+from thaw.search import search
 from trainables.spec import TrialSpec
 from trainables.systems import system
 from training.record import Record

@@ -30,8 +30,9 @@ from benchmarks._report import report
 from search_spaces.dimensions import Ask, Real
 from search_spaces.study import Study
 from thaw.cluster import connected
+from thaw.options import Options
 from thaw.results import Row
-from thaw.search import Options, search
+from thaw.search import search
 from trainables.spec import TrialSpec
 from training.schedule import Schedule, Stage
 

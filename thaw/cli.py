@@ -116,7 +116,8 @@ def search(
     if study is not None:  # before Ray is imported: a wrong name is told at once
         found = find_study(study)
         task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
-    from thaw.search import Options, default_folder, resumed_search
+    from thaw.options import Options, default_folder
+    from thaw.resume import resumed_search
     from thaw.search import search as run
     from thaw.view import final_table
 

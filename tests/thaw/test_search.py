@@ -19,8 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from search_spaces.study import study
 from tests.faults.processes import wait_until
 from thaw.best import write_best
+from thaw.options import Options
 from thaw.results import Table, read_search
-from thaw.search import Options, search
+from thaw.search import search
 
 pytestmark = pytest.mark.ray
 TRIALS = 5

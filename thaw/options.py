@@ -1,0 +1,58 @@
+"""How a search is run, apart from what is searched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search_spaces.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a search is run; what is searched is the study's."""
+
+    study: str
+    """Name of the study, or the path of its file."""
+    trials: int
+    seed: int
+    out: str
+    store: str
+    store_budget: str | None = None
+    """Size that the store must fit, such as 20GB; None keeps all states."""
+    scheduler: str = "asha"
+    rung_by: str = "progress"
+    """What the scheduler's rungs compare: `progress` or `epochs`."""
+    sampler: str = "tpe"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    storage: str | None = None
+    """URL of Optuna's storage; None is SQLite in the results folder."""
+    resume: bool = False
+    """Go on with the search in `out`."""
+    address: str | None = None
+    workers_per_trial: int = 1
+    cpus_per_worker: float = 1
+    gpus_per_trial: float | None = None
+    """GPUs of one trial over all its workers; None takes one a worker where the cluster has any."""
+    max_concurrent: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data for `search.json`, with paths that hold from anywhere."""
+        file = self.study.endswith(".py")
+        return asdict(self) | {
+            "store": absolute(self.store),
+            "study": absolute(self.study) if file else self.study,
+        }
+
+
+def absolute(url: str) -> str:
+    """Return a path as an absolute one, and a URL as it is."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def default_folder(study: Study) -> str:
+    """Return the folder of results where none is named: the study and the time."""
+    return f"results/{study.name}-{time.strftime('%Y%m%d-%H%M%S')}"

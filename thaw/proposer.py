@@ -1,0 +1,48 @@
+"""From a trial of Optuna to a trial of ours: values, schedule, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from search_spaces.dimensions import Ask
+from search_spaces.study import Study
+from thaw.searcher import Proposal
+from trainables.slot import Assignment
+from trainables.spec import TrialSpec
+from training.config import Config
+from training.schedule import Facts
+from training.walk import foresee
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Asks a study for the schedule of a trial; one that ended earlier is to be replayed."""
+
+    study: Study
+    config: Config
+    pinned: Mapping[str, Any]
+    spec: TrialSpec
+    """System and task of all trials; its seed is that of every schedule."""
+    facts: Facts
+
+    def __call__(self, trial: optuna.Trial | FrozenTrial) -> Proposal:
+        """Return the proposal of a trial that is new, unfinished, or ended in an earlier run."""
+        ask = Ask(trial, self.pinned)
+        schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
+        schedule.check(self.facts)
+        told = trial.user_attrs if isinstance(trial, FrozenTrial) else {}
+        until = told.get("segments", 0)
+        assignment = Assignment(
+            f"{trial.number:04}",
+            self.spec.model_copy(update={"schedule": schedule}),
+            self.facts,
+            until,
+            told.get("ended", ""),
+        )
+        keys = foresee(schedule, self.facts)
+        return Proposal(trial, ask.values, assignment, keys[: until or len(keys)])

@@ -1,0 +1,57 @@
+"""Going on with a search: what is read back, and which trials are replayed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from search_spaces.study import Study
+from search_spaces.study import study as find_study
+from thaw.options import Options
+from thaw.results import Row, Table, read_search
+from thaw.sampling import to_go_on
+from thaw.searcher import Proposal
+
+
+def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
+    """Return study, task, pinned dimensions and options of the search in a folder, to go on.
+
+    Raises `UserError` where there is none.
+    """
+    facts, _ = read_search(Path(out))
+    options = Options(**facts["options"] | {"resume": True, "out": out})
+    return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
+
+
+def take_up(
+    opened: optuna.Study,
+    folder: Path,
+    table: Table,
+    propose: Callable[[optuna.Trial | FrozenTrial], Proposal],
+) -> list[Proposal]:
+    """Return the trials of the earlier run as proposals, and put those that failed in the table.
+
+    The folders of the others are removed: replaying writes them anew, from the store.
+    """
+    _, rows = read_search(folder)
+    for row in rows:
+        if row["status"] == "failed":
+            known = Row.from_plain(row, table.metric)
+            table.rows[known.trial] = known
+    kept = {row.folder for row in table.rows.values()}
+    for entry in folder.iterdir():
+        if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
+            shutil.rmtree(entry)
+    proposals = []
+    values = {t.number: t.intermediate_values for t in opened.get_trials(deepcopy=False)}
+    for trial in to_go_on(opened):
+        proposal = propose(trial)
+        proposal.reported.update(values[trial.number])
+        proposals.append(proposal)
+    return proposals
