@@ -267,11 +267,11 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--tiny", action="store_true", help="4 trials of lr_sequence on two moons")
+    parser.add_argument("--tiny", action="store_true", help="2 trials of lr_sequence on two moons")
     parser.add_argument("--study", choices=_STUDIES, help="compare on this study; default: on all")
     parser.add_argument("--trials", type=int, default=24, help="trials of each study, at least 2")
     arguments = parser.parse_args()
-    num_trials = 4 if arguments.tiny else max(2, arguments.trials)
+    num_trials = 2 if arguments.tiny else max(2, arguments.trials)
     if arguments.tiny:
         studies = [lr_sequence(str(_MOONS))]
     else:
