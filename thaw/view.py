@@ -63,7 +63,7 @@ class View:
             self._console.print(self._summary())
 
     def _render(self) -> Group:
-        running = [row for row in self._table.rows.values() if row.status == "running"]
+        running = [row for row in list(self._table.rows.values()) if row.status == "running"]
         table = RichTable("trial", "epoch", "last", "best", "parameters", box=None, pad_edge=False)
         for row in running[:_SHOWN_RUNNING]:
             table.add_row(
@@ -74,7 +74,7 @@ class View:
                 _listed(row),
                 style="dim",
             )
-        done = sum(row.status != "running" for row in self._table.rows.values())
+        done = sum(row.status != "running" for row in list(self._table.rows.values()))
         bar = ProgressBar(total=self._num_trials, completed=done, width=40)
         head = RichTable.grid()
         for line in (Text(self._title, style="bold"), bar, Text(self._summary())):
@@ -82,7 +82,7 @@ class View:
         return Group(head, table)
 
     def _summary(self) -> str:
-        rows = self._table.rows.values()
+        rows = list(self._table.rows.values())  # drawn in a thread while trials are added
         counts = count(rows)
         running = counts.pop("running", 0)
         done = sum(counts.values())
@@ -98,7 +98,7 @@ class View:
 
     def _time_left(self, done: int) -> str:
         gone = time.monotonic() - self._started
-        if not any(row.epochs for row in self._table.rows.values()):
+        if not any(row.epochs for row in list(self._table.rows.values())):
             return f"{_clock(gone)} gone, starting"
         if not done:
             return f"{_clock(gone)} gone"
