@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 
 from thaw.budgeting import StoreBudget
 from thaw.results import SCHEDULE, Journal, Row, Table
 from thaw.view import View
 from trainables.slot import TRIAL, Assignment
+from training.files import StoreFull
 
 
 class Bookkeeper(Callback):
@@ -37,14 +38,15 @@ class Bookkeeper(Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Open the trial's row and write its schedule; a retry keeps its row."""
-        if trial.trial_id in self._table.rows:
-            return
+        """Open the trial's row and write its schedule; a retry or a promotion keeps its row."""
         assignment: Assignment = trial.config[TRIAL]
         values = {name: value for name, value in trial.config.items() if name != TRIAL}
-        name = Path(trial.local_path).name
-        self._table.rows[trial.trial_id] = Row(assignment.name, values, folder=name)
-        path = self._folder / name / SCHEDULE
+        folder = Path(trial.local_path).name
+        row = self._table.rows.setdefault(
+            assignment.name, Row(assignment.name, values, folder=folder)
+        )
+        row.status, row.ended = "running", ""
+        path = self._folder / folder / SCHEDULE
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(assignment.spec.yaml(), encoding="utf-8")
 
@@ -52,7 +54,7 @@ class Bookkeeper(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Take in the result of a segment."""
-        row = self._table.rows[trial.trial_id]
+        row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
         row.update(result, self._table.metric, self._table.mode, trained=trained)
         if self._budget is not None:
@@ -61,8 +63,10 @@ class Bookkeeper(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why the trial ended."""
-        row = self._table.rows[trial.trial_id]
+        row = self._row(trial)
         ended = trial.last_result.get("ended", "")
+        if self._table.halted and not ended:
+            return  # it is neither finished nor stopped: it goes on some day
         row.status = ended or "stopped"
         row.ended = ended
         if row.status == "stopped":
@@ -72,11 +76,45 @@ class Bookkeeper(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note what went wrong."""
-        row = self._table.rows[trial.trial_id]
-        row.status = "failed"
-        row.ended = f"failed: {_last_line(trial.error_file)}"
+        row = self._row(trial)
+        reason = _last_line(trial.error_file)
+        if not self._halts(reason):
+            row.status = "failed"
+            row.ended = f"failed: {reason}"
         self._table.write(self._folder)
         self._view.refresh()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Come to a halt at once where the store is full: another try would end alike."""
+        self._halts(_last_line(trial.error_file))
+
+    def _halts(self, reason: str) -> bool:
+        if StoreFull.__name__ in reason:
+            self._table.halted = reason.partition(": ")[2]
+        return bool(self._table.halted)
+
+    def _row(self, trial: Any) -> Row:
+        return self._table.rows[trial.config[TRIAL].name]
+
+
+class Halt(Stopper):
+    """Stops all trials when the table says that the search came to a halt."""
+
+    def __init__(self, table: Table) -> None:
+        """Look at `table`."""
+        self._table = table
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand nothing to the pickle that Tune writes."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Tell whether the search came to a halt."""
+        return bool(self._table.halted)
 
 
 def _last_line(error_file: str | None) -> str:

@@ -63,7 +63,9 @@ def search(
     study: Annotated[
         str | None, typer.Argument(help="A study (`thaw studies` lists them), or a file with one.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 24,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials; default: 24, or the whole grid.")
+    ] = None,
     seed: Seed = 0,
     out: Annotated[str | None, typer.Option(help="New folder; default results/STUDY-TIME.")] = None,
     store: StoreOption = "results/store",
@@ -72,12 +74,23 @@ def search(
         typer.Option(metavar="RESULTS", help="Go on with the search in this folder; no study."),
     ] = None,
     scheduler: Annotated[
-        str, typer.Option(help="Who stops trials early: asha, hyperband, median, or none.")
+        str,
+        typer.Option(help="Who stops trials early: asha, asha-promote, hyperband, median, none."),
     ] = "asha",
     rung_by: Annotated[
-        str, typer.Option(help="What it compares: the same share of each schedule, or epochs.")
+        str,
+        typer.Option(
+            help="What it compares trials at: the same share of each one's schedule (progress), "
+            "the same epochs, or the same device-seconds (cost)."
+        ),
     ] = "progress",
-    sampler: Annotated[str, typer.Option(help="Who suggests: tpe, random, gp, nsga2.")] = "tpe",
+    sampler: Annotated[
+        str, typer.Option(help="Who suggests: tpe, random, gp, cmaes, nsga2, grid.")
+    ] = "tpe",
+    pareto: Annotated[
+        bool,
+        typer.Option("--pareto", help="Search the metric against device-seconds: a Pareto table."),
+    ] = False,
     sampler_set: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the sampler. May be repeated."),
@@ -116,10 +129,10 @@ def search(
     if study is not None:  # before Ray is imported: a wrong name is told at once
         found = find_study(study)
         task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
-    from thaw.options import Options, default_folder
+    from thaw.options import Options, default_folder, default_trials
     from thaw.resume import resumed_search
     from thaw.search import search as run
-    from thaw.view import final_table
+    from thaw.view import final_table, pareto_table
 
     if resume is not None:
         found, task, pinned, options = resumed_search(resume)
@@ -127,7 +140,7 @@ def search(
         assert study is not None and found is not None
         options = Options(
             study=study,
-            trials=trials,
+            trials=trials or default_trials(found, task or {}, pinned or {}, sampler),
             seed=seed,
             out=out or default_folder(found),
             store=store,
@@ -136,6 +149,7 @@ def search(
             rung_by=rung_by,
             sampler=sampler,
             sampler_options=read_pairs("--sampler-set", sampler_set or []),
+            pareto=pareto,
             storage=storage,
             address=address,
             workers_per_trial=workers_per_trial,
@@ -148,8 +162,13 @@ def search(
         console = Console(width=200)  # a log has no margin: one line a trial
     table = run(found, task or {}, pinned or {}, options, console)
     console.print(final_table(table, width=console.width))
+    if options.pareto:
+        console.print(pareto_table(table))
     _look_further(options.out)
     statuses = {row.status for row in table.rows.values()}
+    if table.halted:
+        typer.echo(f"thaw: {table.halted}\nthaw: go on with --resume {options.out}", err=True)
+        raise typer.Exit(1)
     if "interrupted" in statuses or len(table.rows) < options.trials:
         raise typer.Exit(_INTERRUPTED)
     if statuses == {"failed"}:

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search_spaces.study import Study
+from search_spaces.grid import grid
+from search_spaces.study import Study, config_of
+from thaw.sampling import GRID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,11 @@ class Options:
     """Size that the store must fit, such as 20GB; None keeps all states."""
     scheduler: str = "asha"
     rung_by: str = "progress"
-    """What the scheduler's rungs compare: `progress` or `epochs`."""
+    """What the scheduler's rungs compare: `progress`, `epochs` or `cost`."""
     sampler: str = "tpe"
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    pareto: bool = False
+    """Search two objectives: the study's metric, and the device-seconds of a schedule."""
     storage: str | None = None
     """URL of Optuna's storage; None is SQLite in the results folder."""
     resume: bool = False
@@ -51,6 +55,13 @@ class Options:
 def absolute(url: str) -> str:
     """Return a path as an absolute one, and a URL as it is."""
     return url if "://" in url else str(Path(url).absolute())
+
+
+def default_trials(
+    study: Study, task: Mapping[str, Any], pinned: Mapping[str, Any], sampler: str
+) -> int:
+    """Return how many trials a search has where nobody says: those of the grid, or 24."""
+    return sum(1 for _ in grid(study, config_of(study, task), pinned)) if sampler == GRID else 24
 
 
 def default_folder(study: Study) -> str:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces.dimensions import Ask
 from search_spaces.study import Study
-from thaw.searcher import Proposal
+from thaw.trials import Proposal
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.config import Config
@@ -29,6 +29,8 @@ class Proposer:
     spec: TrialSpec
     """System and task of all trials; its seed is that of every schedule."""
     facts: Facts
+    replay_ends: bool = True
+    """A trial that ended earlier ends where it did; else the scheduler decides again."""
 
     def __call__(self, trial: optuna.Trial | FrozenTrial) -> Proposal:
         """Return the proposal of a trial that is new, unfinished, or ended in an earlier run."""
@@ -36,7 +38,7 @@ class Proposer:
         schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
         schedule.check(self.facts)
         told = trial.user_attrs if isinstance(trial, FrozenTrial) else {}
-        until = told.get("segments", 0)
+        until = told.get("segments", 0) if self.replay_ends else 0
         assignment = Assignment(
             f"{trial.number:04}",
             self.spec.model_copy(update={"schedule": schedule}),
@@ -45,4 +47,9 @@ class Proposer:
             told.get("ended", ""),
         )
         keys = foresee(schedule, self.facts)
-        return Proposal(trial, ask.values, assignment, keys[: until or len(keys)])
+        return Proposal(
+            values=ask.values,
+            assignment=assignment,
+            keys=keys[: until or len(keys)],
+            told="ended" in told,
+        )

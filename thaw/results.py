@@ -42,6 +42,8 @@ class Row:
     """State after the last segment."""
     segments: int = 0
     """Segments so far; one that Tune reports again after a retry counts once."""
+    cost_s: float = 0.0
+    """Device-seconds of its segments, whoever trained them: what the schedule costs by itself."""
 
     def update(self, result: dict[str, Any], metric: str, mode: str, *, trained: bool) -> None:
         """Take in the result of one more segment, which this trial `trained` or found."""
@@ -58,6 +60,7 @@ class Row:
         self.segments_trained += trained
         self.segments_reused += not trained
         self.device_s += result["device_s"] if trained else 0.0
+        self.cost_s = result["cost_s"]
 
     @classmethod
     def from_plain(cls, text: dict[str, str], metric: str) -> Row:
@@ -75,6 +78,7 @@ class Row:
             segments_trained=int(text["segments_trained"]),
             segments_reused=int(text["segments_reused"]),
             device_s=float(text["device_s"]),
+            cost_s=float(text["cost_s"]),
             folder=text["folder"],
         )
 
@@ -89,6 +93,7 @@ class Row:
             "segments_trained": self.segments_trained,
             "segments_reused": self.segments_reused,
             "device_s": round(self.device_s, 3),
+            "cost_s": round(self.cost_s, 3),
             "status": self.status,
             "ended": self.ended,
             "best_key": self.best_key,
@@ -103,6 +108,9 @@ class Table:
     metric: str
     mode: str
     rows: dict[str, Row] = field(default_factory=dict)
+    """Name of the trial -> its row."""
+    halted: str = ""
+    """Why the search came to a halt before its end; empty where it did not."""
 
     def ranked(self) -> list[Row]:
         """Return the rows from the best to the worst; trials without a value come last."""
@@ -111,6 +119,19 @@ class Table:
             self.rows.values(),
             key=lambda row: (math.isnan(row.best), 0 if math.isnan(row.best) else sign * row.best),
         )
+
+    def pareto(self) -> list[Row]:
+        """Return the finished trials that no other beats in both metric and cost, cheapest first.
+
+        The cost is that of a trial's schedule by itself, whoever trained its segments.
+        """
+        sign = -1 if self.mode == "max" else 1
+        finished = [r for r in self.rows.values() if r.status == "finished"]
+        front: list[Row] = []
+        for row in sorted(finished, key=lambda r: (r.cost_s, sign * r.best)):
+            if not math.isnan(row.best) and (not front or sign * row.best < sign * front[-1].best):
+                front.append(row)
+        return front
 
     def write(self, folder: Path) -> None:
         """Write `trials.csv`, aside and renamed."""

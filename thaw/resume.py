@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from search_spaces.study import Study
 from search_spaces.study import study as find_study
+from thaw.asking import OptunaSource
 from thaw.options import Options
 from thaw.results import Row, Table, read_search
-from thaw.sampling import to_go_on
-from thaw.searcher import Proposal
+from thaw.sampling import begun
+from thaw.trials import Proposal
 
 
 def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
@@ -30,10 +30,7 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
 
 
 def take_up(
-    opened: optuna.Study,
-    folder: Path,
-    table: Table,
-    propose: Callable[[optuna.Trial | FrozenTrial], Proposal],
+    opened: optuna.Study, source: OptunaSource, folder: Path, table: Table
 ) -> list[Proposal]:
     """Return the trials of the earlier run as proposals, and put those that failed in the table.
 
@@ -48,10 +45,10 @@ def take_up(
     for entry in folder.iterdir():
         if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
             shutil.rmtree(entry)
-    proposals = []
-    values = {t.number: t.intermediate_values for t in opened.get_trials(deepcopy=False)}
-    for trial in to_go_on(opened):
-        proposal = propose(trial)
-        proposal.reported.update(values[trial.number])
-        proposals.append(proposal)
-    return proposals
+    return [
+        source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
+        if frozen.state == TrialState.RUNNING
+        else source.adopt(frozen)
+        for frozen in begun(opened)
+        if frozen.state != TrialState.FAIL
+    ]

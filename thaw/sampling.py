@@ -7,12 +7,14 @@ they learn in the study, so a search that was killed asks on exactly as one that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,12 +22,17 @@ from search_spaces.study import Study
 from training.errors import UserError, unknown
 from training.randomness import derive
 
+GRID = "grid"
+"""All its points are in the study from the beginning, so that nothing is ever sampled."""
 SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "gp": optuna.samplers.GPSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
     "nsga2": optuna.samplers.NSGAIISampler,
+    GRID: optuna.samplers.RandomSampler,
 }
+SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", GRID)
 _DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
 _SEEDS = 2**32
 
@@ -46,23 +53,39 @@ def make_sampler(name: str, options: Mapping[str, Any], seed: int, number: int) 
 
 
 def open_study(
-    study: Study, pinned: Mapping[str, Any], storage: str, *, resume: bool
+    study: Study,
+    pinned: Mapping[str, Any],
+    storage: str,
+    *,
+    resume: bool,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    pareto: bool = False,
 ) -> optuna.Study:
-    """Create the Optuna study with the study's points first, or load the one of an earlier run."""
+    """Create the Optuna study, or load the one of an earlier run.
+
+    `points` are tried first; None takes the study's own. With `pareto` its second objective, to be
+    minimized, is device-seconds.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    direction = up if study.mode == "max" else down
     try:
         if resume:
             return optuna.load_study(study_name=study.name, storage=storage)
         created = optuna.create_study(
             storage=storage,
             study_name=study.name,
-            direction="maximize" if study.mode == "max" else "minimize",
+            directions=[direction, down] if pareto else [direction],
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise UserError(f"--storage: has a study {study.name!r} already; use --resume") from None
     except (KeyError, ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:
         raise UserError(f"--storage: cannot be opened ({error})") from None
-    for point in study.points:
+    if pareto:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            created.set_metric_names([study.metric, "device_s"])
+    for point in study.points if points is None else points:
         free = {name: value for name, value in point.items() if name not in pinned}
         created.enqueue_trial(free, skip_if_exists=True)
     return created
@@ -71,15 +94,3 @@ def open_study(
 def begun(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that were asked for, in their order."""
     return [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
-
-
-def to_go_on(study: optuna.Study) -> Iterator[FrozenTrial | optuna.Trial]:
-    """Yield the trials of an earlier run: ended ones as they are, unfinished ones to go on with.
-
-    Failed ones are left out: they are in the table, and told.
-    """
-    for frozen in begun(study):
-        if frozen.state == TrialState.RUNNING:
-            yield optuna.Trial(study, frozen._trial_id)
-        elif frozen.state != TrialState.FAIL:
-            yield frozen

@@ -13,47 +13,107 @@ from ray.tune.schedulers import (
 )
 
 from search_spaces.study import Study
+from thaw.promotion import Rungs
 from trainables.slot import TRIAL
 from training.errors import unknown
 
-SCHEDULERS = ("asha", "hyperband", "median", "none")
-RUNGS = ("progress", "epochs")
+SCHEDULERS = ("asha", "asha-promote", "hyperband", "median", "none")
+RUNGS = ("progress", "epochs", "cost")
+_REDUCTION = 3
+_TIME = "rung_time"
 _PERCENT = 100
 
 
-def make_scheduler(study: Study, name: str, rung_by: str) -> TrialScheduler:
-    """Return a scheduler; its time is the share of a trial's own schedule, or its epochs.
+class Clock:
+    """How far a trial is, in the unit that rungs compare; it never runs backwards.
 
-    Both count on the data set of the last stage only and never shrink. `progress` compares trials
-    of different lengths fairly: half of a short schedule against half of a long one.
+    `progress`: per cent of the trial's own schedule, so that half of a short one meets half of a
+    long one. `epochs`: epochs. Both count on the data set of the last stage only. `cost`:
+    device-seconds of all its segments, whoever trained them, in units in which the first trial that
+    comes through the grace period took as many as that has epochs; nobody is judged before.
     """
+
+    def __init__(self, study: Study, by: str) -> None:
+        """Raise `UserError` where `by` is none of `RUNGS`."""
+        if by not in RUNGS:
+            raise unknown("--rung-by", by, RUNGS)
+        self._by = by
+        self._grace_epochs = study.grace_epochs
+        self._unit_s: float | None = None
+        self.most = float(_PERCENT if by == "progress" else study.max_epochs)
+        self.grace = study.grace_epochs * self.most / study.max_epochs
+
+    def time(self, result: dict[str, Any]) -> float:
+        """Return how far the trial of a result is."""
+        if self._by != "cost":
+            return float(result["epoch" if self._by == "epochs" else "progress"])
+        if self._unit_s is None and result["epoch"] >= self._grace_epochs:
+            self._unit_s = max(result["cost_s"], 1e-9) / self._grace_epochs
+        return 0.0 if self._unit_s is None else result["cost_s"] / self._unit_s
+
+    def rungs(self) -> Rungs:
+        """Return empty rungs from the grace period on, each three times as far as the last."""
+        milestones = [self.grace]
+        while milestones[-1] * _REDUCTION < self.most:
+            milestones.append(milestones[-1] * _REDUCTION)
+        return Rungs(milestones, reduction=_REDUCTION)
+
+
+class Promoting(FIFOScheduler):
+    """Stops a trial at a rung until it ranks high enough; the searcher starts it again."""
+
+    def __init__(self, clock: Clock, study: Study) -> None:
+        """Rank by the study's metric at the rungs of `clock`."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rungs = clock.rungs()
+        self._clock = clock
+        self._study = study
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Let a trial go on that is promoted at once."""
+        value = result[self._study.metric] * (1 if self._study.mode == "max" else -1)
+        goes_on = self.rungs.passes(trial.config[TRIAL].name, self._clock.time(result), value)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+
+def make_scheduler(study: Study, name: str, rung_by: str) -> TrialScheduler:
+    """Return a scheduler by name; raise `UserError` for what is unknown."""
     if name not in SCHEDULERS:
         raise unknown("--scheduler", name, SCHEDULERS)
-    if rung_by not in RUNGS:
-        raise unknown("--rung-by", rung_by, RUNGS)
-    most = study.max_epochs if rung_by == "epochs" else _PERCENT
-    grace = study.grace_epochs * most / study.max_epochs
-    time_attr = "epoch" if rung_by == "epochs" else "progress"
+    clock = Clock(study, rung_by)
     if name == "none":
         return FIFOScheduler()
-    if name == "hyperband":
-        return HyperBandScheduler(time_attr=time_attr, max_t=most, reduction_factor=3)
+    if name == "asha-promote":
+        return Promoting(clock, study)
     made: TrialScheduler
-    if name == "median":
-        made = _replaying(MedianStoppingRule)(time_attr=time_attr, grace_period=grace)
+    if name == "hyperband":
+        made = _timed(HyperBandScheduler, clock)(
+            time_attr=_TIME, max_t=round(clock.most), reduction_factor=_REDUCTION
+        )
+    elif name == "median":
+        made = _timed(MedianStoppingRule, clock)(time_attr=_TIME, grace_period=clock.grace)
     else:
-        made = _replaying(ASHAScheduler)(
-            time_attr=time_attr, max_t=most, grace_period=grace, reduction_factor=3
+        made = _timed(ASHAScheduler, clock)(
+            time_attr=_TIME,
+            max_t=clock.most,
+            grace_period=clock.grace,
+            reduction_factor=_REDUCTION,
+            stop_last_trials=False,
         )
     return made
 
 
-def _replaying(kind: type[Any]) -> type[Any]:
-    """Return a scheduler that learns from replayed trials, but does not decide on them again."""
+def _timed(kind: type[Any], clock: Clock) -> type[Any]:
+    """Return a scheduler that goes by `clock` and does not decide on replayed trials again."""
 
-    class Replaying(kind):  # type: ignore[misc]
+    class Timed(kind):  # type: ignore[misc]
         def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-            decision: str = super().on_trial_result(controller, trial, result)
+            timed = {**result, _TIME: clock.time(result)}
+            decision: str = super().on_trial_result(controller, trial, timed)
             return TrialScheduler.CONTINUE if trial.config[TRIAL].until else decision
 
-    return Replaying
+        def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
+            timed = {**result, _TIME: clock.time(result)}
+            super().on_trial_complete(controller, trial, timed)
+
+    return Timed

@@ -7,32 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from ray import tune
 from rich.console import Console
 
 from search_spaces.dimensions import Ask
+from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
-from thaw.budgeting import StoreBudget
-from thaw.callbacks import Bookkeeper
+from thaw.asking import OptunaSource
 from thaw.cluster import connected, has_gpus, num_slots
 from thaw.options import Options, absolute
 from thaw.proposer import Proposer
 from thaw.results import SEARCH, Table, write_search
 from thaw.resume import take_up
-from thaw.sampling import make_sampler, open_study
+from thaw.running import Run, run_trials
+from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
 from thaw.scheduling import make_scheduler
-from thaw.searcher import ScheduleSearcher
-from thaw.view import View
 from trainables.pool import Workers
-from trainables.slot import Slot
 from trainables.spec import TrialSpec
 from training.errors import UserError
 from training.settings import Place
 from training.sizes import parse_bytes
 from training.store import Store
-
-_SLOT_MEMORY_BYTES = 400 * 2**20
-_TRIAL_RETRIES = 2
 
 
 def search(
@@ -44,7 +38,7 @@ def search(
 ) -> Table:
     """Run a search and return its table; everything is in `options.out` when it ends.
 
-    An interrupted search returns too: its trials are marked, and their segments are in the store.
+    A search that is interrupted or comes to a halt returns too: see `run_trials`.
     """
     folder = Path(options.out).absolute()
     _check(study, options, folder)
@@ -74,35 +68,35 @@ def search(
                 "options": options.plain(),
             },
         )
-        propose = Proposer(study, config, pinned, spec, facts)
+        decided = options.scheduler != "asha-promote"
+        propose = Proposer(study, config, pinned, spec, facts, replay_ends=decided)
         storage = options.storage or f"sqlite:///{folder / 'optuna.db'}"
-        opened = open_study(study, pinned, storage, resume=options.resume)
-        table = Table(study.metric, study.mode)
-        resumed = take_up(opened, folder, table, propose) if options.resume else []
-        table.write(folder)
-        searcher = ScheduleSearcher(
+        points = list(grid(study, config, pinned)) if options.sampler == GRID else None
+        opened = open_study(
+            study, pinned, storage, points=points, pareto=options.pareto, resume=options.resume
+        )
+        source = OptunaSource(
             opened,
             propose,
-            store=store,
-            metric=study.metric,
             num_trials=options.trials,
-            num_slots=slots,
             sampler=lambda number: make_sampler(
                 options.sampler, options.sampler_options, options.seed, number
             ),
-            resumed=resumed,
         )
-        title = f"{study.name} on {slots} slot{'s' if slots > 1 else ''}"
-        with View(console, table, num_trials=options.trials, title=title) as view:
-            budget = _budget(options, store, searcher, table)
-            keeper = Bookkeeper(table, view, folder, options.scheduler.upper(), budget)
-            try:
-                _tune(study, options, folder, workers, slots, searcher, keeper)
-            finally:
-                if budget is not None:
-                    budget.close()
-    _mark_interrupted(table)
-    table.write(folder)
+        table = Table(study.metric, study.mode)
+        resumed = take_up(opened, source, folder, table) if options.resume else []
+        run = Run(
+            folder=folder,
+            title=study.name,
+            num_trials=options.trials,
+            store=store,
+            workers=workers,
+            slots=slots,
+            scheduler=make_scheduler(study, options.scheduler, options.rung_by),
+            scheduler_name=options.scheduler,
+            store_budget=options.store_budget,
+        )
+        run_trials(run, source, table, console, resumed)
     return table
 
 
@@ -114,6 +108,11 @@ def _check(study: Study, options: Options, folder: Path) -> None:
     if options.store_budget is not None:
         parse_bytes(options.store_budget, "--store-budget")
     make_sampler(options.sampler, options.sampler_options, options.seed, 0)
+    if options.pareto and options.sampler not in SEVERAL_OBJECTIVES:
+        raise UserError(
+            f"--pareto: sampler {options.sampler} knows one objective only; "
+            f"allowed: {', '.join(SEVERAL_OBJECTIVES)}"
+        )
     make_scheduler(study, options.scheduler, options.rung_by)
 
 
@@ -123,48 +122,6 @@ def _place(workers: Workers) -> Place:
         world_size=workers.num_workers,
         num_threads=max(1, int(workers.cpus_per_worker)),
     )
-
-
-def _budget(
-    options: Options, store: Store, searcher: ScheduleSearcher, table: Table
-) -> StoreBudget | None:
-    if options.store_budget is None:
-        return None
-    num_bytes = parse_bytes(options.store_budget, "--store-budget")
-    return StoreBudget(store, num_bytes, searcher, table)
-
-
-def _tune(
-    study: Study,
-    options: Options,
-    folder: Path,
-    workers: Workers,
-    slots: int,
-    searcher: ScheduleSearcher,
-    keeper: Bookkeeper,
-) -> None:
-    resources = tune.PlacementGroupFactory([{"memory": _SLOT_MEMORY_BYTES}])
-    tune.Tuner(
-        tune.with_resources(tune.with_parameters(Slot, workers=workers), resources),
-        tune_config=tune.TuneConfig(
-            metric=study.metric,
-            mode=study.mode,
-            search_alg=searcher,
-            scheduler=make_scheduler(study, options.scheduler, options.rung_by),
-            num_samples=searcher.num_to_run,
-            max_concurrent_trials=slots,
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            callbacks=[keeper],
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),
-        ),
-    ).fit()
 
 
 def _first_schedule(study: Study, config: Any, pinned: dict[str, Any], seed: int) -> Any:
@@ -188,14 +145,3 @@ def _workers(options: Options) -> Workers:
         cpus_per_worker=options.cpus_per_worker,
         gpus_per_worker=gpus / options.workers_per_trial,
     )
-
-
-def _trial_name(trial: Any) -> str:
-    name: str = trial.config["schedule"].name
-    return name
-
-
-def _mark_interrupted(table: Table) -> None:
-    for row in table.rows.values():
-        if row.status == "running":
-            row.status, row.ended = "interrupted", f"interrupted at epoch {row.epochs}"

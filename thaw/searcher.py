@@ -1,88 +1,65 @@
-"""A Ray Tune searcher over Optuna's ask and tell that knows the tree of segments.
+"""A Ray Tune searcher that knows the tree of segments.
 
-It holds back a suggestion whose next segment a running trial is about to train, so that no two
-slots train the same one, and it tells Optuna the truth: what a scheduler stopped is PRUNED with
-its intermediate values, a diverged trial too.
+It holds back a trial whose next segment a running trial is about to train, so that no two slots
+train the same one, and starts another in its place. A trial that a promoting scheduler paused
+starts again when it is promoted: what it has done is replayed from the store.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from thaw.sampling import begun
-from trainables.slot import TRIAL, Assignment
+from thaw.promotion import Rungs
+from thaw.trials import Proposal, Source
+from trainables.slot import TRIAL
 from training.store import Store
 
 
-@dataclass
-class Proposal:
-    """A suggested trial: its values, what a slot must do, and the keys on its way."""
-
-    trial: optuna.Trial | FrozenTrial
-    values: dict[str, Any]
-    assignment: Assignment
-    keys: tuple[str, ...]
-    done: int = 0
-    """How many of `keys`, from the first on, are known to be in the store."""
-    best: float = math.nan
-    reported: set[int] = field(default_factory=set)
-
-    def ahead(self) -> frozenset[str]:
-        """Return the keys that this trial may still have to train."""
-        return frozenset(self.keys[self.done :])
-
-
 class ScheduleSearcher(Searcher):
-    """Suggests schedules; `propose` turns an Optuna trial into a proposal."""
+    """Suggests the trials of a source, in an order in which none waits for another."""
 
     def __init__(
         self,
-        study: optuna.Study,
-        propose: Callable[[optuna.Trial], Proposal],
+        source: Source,
         *,
         store: Store,
         metric: str,
-        num_trials: int,
+        mode: str,
         num_slots: int,
-        sampler: Callable[[int], BaseSampler],
         resumed: Sequence[Proposal] = (),
+        rungs: Rungs | None = None,
+        restart: Callable[[str], None] = lambda name: None,
+        halted: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Ask `study` until it has `num_trials`, holding back at most two for each slot.
+        """Take trials from `source`, holding back at most two for each slot.
 
-        `sampler` makes the sampler of a trial by its number; `resumed` are the trials of an
-        earlier run, which come first.
+        `resumed` are the trials of an earlier run, which come first. With `rungs` a stopped trial
+        is paused only; `restart` is called with its name before it starts again. Once `halted`, who
+        fails or is stopped is not over: nothing is told.
         """
-        mode = "max" if study.direction == optuna.study.StudyDirection.MAXIMIZE else "min"
         super().__init__(metric=metric, mode=mode)
-        self._study = study
-        self._propose = propose
+        self._source = source
         self._store = store
-        self._sampler = sampler
         self._resumed = list(resumed)
-        self._asked_so_far = len(begun(study))
-        self._num_trials = num_trials
+        self._rungs = rungs
+        self._restart = restart
+        self._halted = halted
+        self._exhausted = False
         self._max_held = 2 * num_slots
         self._held: list[Proposal] = []
         self._running: dict[str, Proposal] = {}
+        self._paused: dict[str, Proposal] = {}
 
     def needed(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the keys that running trials may go on from, and those of trials to come."""
         running = (key for p in self._running.values() for key in p.keys[max(0, p.done - 1) :])
-        held = (key for p in (*self._held, *self._resumed) for key in p.keys)
-        return frozenset(running), frozenset(held)
-
-    @property
-    def num_to_run(self) -> int:
-        """Return how many trials Tune will see: those of an earlier run and those to be asked."""
-        return len(self._resumed) + max(0, self._num_trials - self._asked_so_far)
+        waiting = (*self._held, *self._resumed)
+        paused = (p.keys[p.done - 1] for p in self._paused.values() if p.done)
+        return frozenset(running), frozenset((*paused, *(key for p in waiting for key in p.keys)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""
@@ -94,52 +71,66 @@ class ScheduleSearcher(Searcher):
         """Accept what Tune says of metric and mode: they are the same."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the configuration of a trial that can start now, or None to be asked later."""
-        proposal = self._replayed() or self._released() or self._asked()
-        if proposal is None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Return the configuration of a trial that can start now, or None to be asked later.
+
+        At the end return `FINISHED`.
+        """
+        proposal = self._replayed() or self._promoted() or self._released() or self._asked()
+        if proposal is not None:
+            self._running[trial_id] = proposal
+            return {**proposal.values, TRIAL: proposal.assignment}
+        if self._running or self._held or self._resumed or not self._exhausted:
             return None
-        self._running[trial_id] = proposal
-        return {**proposal.values, TRIAL: proposal.assignment}
+        for paused in self._paused.values():
+            self._source.tell(paused, "stopped", paused.done)
+        self._paused.clear()
+        return self.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Note how far the trial is, and pass its value on to Optuna."""
+        """Note how far the trial is, and pass its value on."""
         proposal = self._running[trial_id]
         proposal.done = max(proposal.done, result["segment"])
-        value, epoch = result[self.metric], result["epoch"]
-        if math.isfinite(value):
-            if epoch not in proposal.reported:
-                proposal.reported.add(epoch)
-                proposal.trial.report(value, epoch)
-            better = max if self.mode == "max" else min
-            proposal.best = value if math.isnan(proposal.best) else better(value, proposal.best)
+        proposal.cost_s = result["cost_s"]
+        value = result[self.metric]
+        if not math.isfinite(value):
+            return
+        better = max if self.mode == "max" else min
+        proposal.best = value if math.isnan(proposal.best) else better(value, proposal.best)
+        if not proposal.told:
+            self._source.report(proposal, result["epoch"], value)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how the trial ended: complete with its best value, pruned, or failed."""
+        """Tell the source how the trial ended, unless it is paused or was told before."""
         if trial_id not in self._running:
             return
         if result is not None:
             self.on_trial_result(trial_id, result)
         proposal = self._running.pop(trial_id)
-        if proposal.assignment.until:
-            return  # told in an earlier run
-        if error or result is None:
-            self._study.tell(proposal.trial.number, state=TrialState.FAIL)
-            return
-        proposal.trial.set_user_attr("segments", result["segment"])
-        proposal.trial.set_user_attr("ended", result["ended"] or "stopped")
-        if result["ended"] == "finished" and math.isfinite(proposal.best):
-            self._study.tell(proposal.trial.number, proposal.best)
-        else:
-            self._study.tell(proposal.trial.number, state=TrialState.PRUNED)
+        failed = error or result is None
+        ended = "failed" if failed or result is None else result["ended"] or "stopped"
+        if ended == "stopped" and self._rungs is not None:
+            self._paused[proposal.name] = proposal
+        elif not proposal.told:
+            self._source.tell(
+                proposal, ended, proposal.done if result is None else result["segment"]
+            )
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the Optuna study and the store hold everything."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: see `save`."""
+
+    def _promoted(self) -> Proposal | None:
+        """Return a paused trial that ranks among the best of its rung by now."""
+        name = self._rungs.promote(self._paused) if self._rungs is not None else None
+        if name is None:
+            return None
+        self._restart(name)
+        return self._paused.pop(name)
 
     def _replayed(self) -> Proposal | None:
         """Return the next trial of an earlier run, if it can start."""
@@ -155,14 +146,15 @@ class ScheduleSearcher(Searcher):
         return None
 
     def _asked(self) -> Proposal | None:
-        """Ask Optuna until a proposal can start; hold back those that cannot."""
-        while self._asked_so_far < self._num_trials and len(self._held) < self._max_held:
-            self._study.sampler = self._sampler(self._asked_so_far)
-            self._asked_so_far += 1
-            proposal = self._propose(self._study.ask())
-            if self._free(proposal):
+        """Ask the source until a proposal can start; hold back those that cannot."""
+        while not self._exhausted and len(self._held) < self._max_held:
+            proposal = self._source.next()
+            if proposal is None:
+                self._exhausted = True
+            elif self._free(proposal):
                 return proposal
-            self._held.append(proposal)
+            else:
+                self._held.append(proposal)
         return None
 
     def _free(self, proposal: Proposal) -> bool:

@@ -143,6 +143,23 @@ def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
     return rich
 
 
+def pareto_table(table: Table) -> RichTable:
+    """Return the trials that are worth their cost: more metric for more device-seconds."""
+    rich = RichTable(
+        "trial",
+        "device-seconds",
+        "best",
+        "parameters",
+        title="Pareto front: nobody is better for less",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for row in table.pareto():
+        rich.add_row(row.trial, f"{row.cost_s:.1f}", _value(row.best, table.metric), _listed(row))
+    return rich
+
+
 def _listed(row: Row) -> Text:
     return Text("  ".join(f"{name}={_cell(value)}" for name, value in row.values.items()))
 

@@ -78,6 +78,7 @@ class Slot(tune.Trainable):
         self._trial = trial
         self._key = ""
         self._epoch = 0
+        self._cost_s = 0.0
         self._num_epochs = sum(
             stage.epochs
             for stage in trial.spec.schedule.stages
@@ -97,6 +98,7 @@ class Slot(tune.Trainable):
         objective = self._trial.spec.schedule.objective
         self._key = record.key
         self._epoch += record.data == objective
+        self._cost_s += record.device_s
         replayed = bool(self._trial.until) and record.index + 1 >= self._trial.until
         ended = self._trial.because if replayed else visit.ended or ""
         return {
@@ -108,6 +110,7 @@ class Slot(tune.Trainable):
             "lr": record.lr_last,
             "reused": visit.reused,
             "device_s": record.device_s,
+            "cost_s": self._cost_s,
             "key": record.key,
             "ended": ended,
             "done": bool(ended),

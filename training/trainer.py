@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,8 +103,3 @@ class Trainer:
         votes = torch.tensor(int(here), device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(votes, dist.ReduceOp.MIN)
         return bool(votes.item())
-
-
-def diverged(record: Record) -> bool:
-    """Tell whether the segment's training loss is no finite number."""
-    return not math.isfinite(record.metrics["train_loss"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from training.divergence import diverged
 from training.keys import child_key
 from training.record import Record
 from training.schedule import Facts, Schedule
 from training.store import Store
-from training.trainer import Step, diverged
+from training.trainer import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def foresee(schedule: Schedule, facts: Facts) -> tuple[str, ...]:
 
 
 def _ending(schedule: Schedule, history: list[Record], facts: Facts) -> str | None:
-    if diverged(history[-1]):
+    if diverged(schedule, history):
         return "diverged"
     return "finished" if schedule.next(history, facts) is None else None
 

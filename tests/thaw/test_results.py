@@ -20,6 +20,7 @@ def result(value: float, epoch: int) -> dict[str, Any]:
         "key": f"key{epoch}",
         "segment": epoch,
         "device_s": 1.5,
+        "cost_s": 1.5 * epoch,
     }
 
 
@@ -60,7 +61,8 @@ def test_a_row_without_a_value_has_nan_and_no_key() -> None:
 
 def test_a_row_counts_epochs_segments_and_seconds() -> None:
     row = row_after(0.5, 0.6, 0.7)
-    assert (row.epochs, row.segments_trained, row.segments_reused, row.device_s) == (3, 2, 1, 3.0)
+    assert (row.epochs, row.segments_trained, row.segments_reused) == (3, 2, 1)
+    assert (row.device_s, row.cost_s) == (3.0, 4.5), "what it trained, and what it costs alone"
 
 
 def test_a_segment_that_is_reported_again_counts_once() -> None:
@@ -92,6 +94,19 @@ def test_the_segment_in_flight_belongs_to_the_trial_that_was_cut_off(tmp_path: P
     assert not again.trained("0000", "c", reused=True)
 
 
+def test_the_pareto_front_holds_finished_trials_that_nobody_beats_for_less() -> None:
+    measured = {"0": (0.5, 1.0), "1": (0.4, 2.0), "2": (0.7, 3.0), "3": (0.7, 4.0), "4": (0.9, 9.0)}
+    rows = {
+        name: Row(name, {}, best=best, cost_s=cost_s, status="finished")
+        for name, (best, cost_s) in measured.items()
+    }
+    rows["5"] = Row("5", {}, best=0.99, cost_s=0.5, status="stopped")
+    assert [row.trial for row in Table("val_accuracy", "max", rows).pareto()] == ["0", "2", "4"]
+    for row in rows.values():
+        row.best = 1 - row.best
+    assert [row.trial for row in Table("val_loss", "min", rows).pareto()] == ["0", "2", "4"]
+
+
 @pytest.mark.parametrize(
     ("mode", "order"),
     [
@@ -121,6 +136,7 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
         segments_trained=2,
         segments_reused=7,
         device_s=1.23456,
+        cost_s=2.5,
         folder="0007",
     )
     write_search(tmp_path, SEARCHED)
@@ -138,6 +154,7 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
             "segments_trained": "2",
             "segments_reused": "7",
             "device_s": "1.235",
+            "cost_s": "2.5",
             "status": "stopped",
             "ended": 'stopped by "ASHA" at epoch 3',
             "best_key": "abc",

@@ -1,12 +1,11 @@
 """Samplers by name: the same suggestions whoever asks, and errors that name the option."""
 
-from dataclasses import replace
-
 import optuna
 import pytest
 
-from search_spaces.study import study
-from thaw.sampling import SAMPLERS, begun, make_sampler, open_study, to_go_on
+from search_spaces.grid import grid
+from search_spaces.study import config_of, study
+from thaw.sampling import SAMPLERS, make_sampler, open_study
 from training.errors import UserError
 
 
@@ -38,7 +37,11 @@ def test_suggestions_differ_from_trial_to_trial() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("tpf", {}, "unknown sampler 'tpf' (did you mean 'tpe'?); allowed: tpe, random, gp, nsga2"),
+        (
+            "tpf",
+            {},
+            f"unknown sampler 'tpf' (did you mean 'tpe'?); allowed: {', '.join(SAMPLERS)}",
+        ),
         ("random", {"speed": 1}, "unknown option of sampler random: 'speed'; allowed: none"),
     ],
 )
@@ -57,19 +60,23 @@ def test_the_studys_points_come_first_and_are_queued_once() -> None:
     assert "head_lr" not in waiting[0].system_attrs["fixed_params"]
 
 
-def test_an_earlier_run_is_taken_up_in_order(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    chosen = replace(study("unfreeze_timing"), points=())
-    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
-    opened = open_study(chosen, {}, storage, resume=False)
-    trials = [opened.ask() for _ in range(4)]
-    for trial in trials:
-        trial.suggest_float("x", 0, 1)
-    opened.tell(trials[0], 0.5)
-    opened.tell(trials[1], state=optuna.trial.TrialState.FAIL)
-    opened.tell(trials[3], state=optuna.trial.TrialState.PRUNED)
-    again = open_study(chosen, {}, storage, resume=True)
-    assert [trial.number for trial in to_go_on(again)] == [0, 2, 3]
-    assert len(begun(again)) == 4
+def test_two_objectives_are_the_metric_and_device_seconds() -> None:
+    opened = open_study(
+        study("unfreeze_timing"), {}, "sqlite:///:memory:", resume=False, pareto=True
+    )
+    directions = [direction.name for direction in opened.directions]
+    assert (directions, opened.metric_names) == (
+        ["MAXIMIZE", "MINIMIZE"],
+        ["val_accuracy", "device_s"],
+    )
+
+
+def test_a_grid_is_asked_point_by_point() -> None:
+    chosen = study("lr_sequence")
+    points = list(grid(chosen, config_of(chosen, {}), {}))
+    opened = open_study(chosen, {}, "sqlite:///:memory:", resume=False, points=points)
+    waiting = [trial.system_attrs["fixed_params"] for trial in opened.get_trials()]
+    assert waiting == points and len(points) == 153
 
 
 def test_a_study_that_is_there_is_not_overwritten(tmp_path) -> None:  # type: ignore[no-untyped-def]

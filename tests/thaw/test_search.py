@@ -35,7 +35,7 @@ def run(out: Path, store: Path, **options: object) -> Table:
 
 def rows_without(out: Path, *columns: str) -> list[dict[str, str]]:
     """Return the rows of the table without its times and the given columns."""
-    left_out = {"device_s", *columns}
+    left_out = {"device_s", "cost_s", *columns}
     with (out / "trials.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k not in left_out} for row in csv.DictReader(file)]
 

@@ -10,7 +10,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.thaw.helpers import FACTS, publish, spec
-from thaw.searcher import Proposal, ScheduleSearcher
+from thaw.asking import OptunaSource
+from thaw.searcher import ScheduleSearcher
+from thaw.trials import Proposal
 from trainables.slot import TRIAL, Assignment
 from training.schedule import Schedule
 from training.store import Store
@@ -25,7 +27,8 @@ def propose(trial: optuna.Trial | optuna.trial.FrozenTrial) -> Proposal:
     }
     trial_spec = spec(values["full_lr"], head_lr=values["head_lr"])
     assignment = Assignment(f"{trial.number:04}", trial_spec, FACTS)
-    return Proposal(trial, values, assignment, foresee(trial_spec.schedule, FACTS))
+    keys = foresee(trial_spec.schedule, FACTS)
+    return Proposal(values=values, assignment=assignment, keys=keys)
 
 
 class Search:
@@ -38,7 +41,6 @@ class Search:
         num_trials: int | None = None,
         num_slots: int = 2,
         direction: str = "maximize",
-        resumed: tuple[Proposal, ...] = (),
     ) -> None:
         self.store = Store(str(folder / "store"))
         self.study = optuna.create_study(
@@ -48,21 +50,24 @@ class Search:
         )
         for head_lr, full_lr in trials:
             self.study.enqueue_trial({"head_lr": head_lr, "full_lr": full_lr})
-        self.searcher = ScheduleSearcher(
+        self.source = OptunaSource(
             self.study,
             propose,
+            num_trials=len(trials) if num_trials is None else num_trials,
+            sampler=lambda number: optuna.samplers.RandomSampler(seed=number),
+        )
+        self.searcher = ScheduleSearcher(
+            self.source,
             store=self.store,
             metric="val_accuracy",
-            num_trials=len(trials) if num_trials is None else num_trials,
+            mode="max" if direction == "maximize" else "min",
             num_slots=num_slots,
-            sampler=lambda number: optuna.samplers.RandomSampler(seed=number),
-            resumed=resumed,
         )
 
     def suggest(self, trial_id: str) -> str | None:
         """Return the name of the trial that may start."""
         config = self.searcher.suggest(trial_id)
-        return None if config is None else config[TRIAL].name
+        return config[TRIAL].name if isinstance(config, dict) else config
 
     def schedule(self, number: int) -> Schedule:
         params = self.told(number).params
@@ -83,7 +88,13 @@ class Search:
 
 
 def result(value: float, epoch: int, ended: str = "") -> dict[str, Any]:
-    return {"val_accuracy": value, "epoch": epoch, "segment": epoch, "ended": ended}
+    return {
+        "val_accuracy": value,
+        "epoch": epoch,
+        "segment": epoch,
+        "cost_s": 2.0 * epoch,
+        "ended": ended,
+    }
 
 
 def end(search: Search, *values: float, ended: str = "") -> None:
@@ -98,7 +109,7 @@ def end(search: Search, *values: float, ended: str = "") -> None:
 def test_a_suggestion_holds_the_values_and_what_a_slot_must_do(tmp_path: Path) -> None:
     search = Search(tmp_path, (0.01, 0.02))
     config = search.searcher.suggest("a")
-    assert config is not None
+    assert isinstance(config, dict)
     assert {name: config[name] for name in ("head_lr", "full_lr")} == {
         "head_lr": 0.01,
         "full_lr": 0.02,
@@ -179,7 +190,8 @@ def test_no_two_running_trials_ever_train_one_segment(tmp_path: Path) -> None:
     done: list[int] = []
     for _ in range(30):
         for slot in "abc":
-            if slot not in running and (name := search.suggest(slot)) is not None:
+            name = None if slot in running else search.suggest(slot)
+            if name not in (None, "FINISHED"):
                 running[slot] = int(name)
         missing = {slot: search.missing(number) for slot, number in running.items()}
         wanted = [keys[0] for keys in missing.values() if keys]
@@ -225,21 +237,17 @@ def test_a_trial_that_diverged_before_any_value_is_pruned(tmp_path: Path) -> Non
 def test_a_replayed_trial_comes_first_and_is_not_told_again(tmp_path: Path) -> None:
     earlier = Search(tmp_path, (0.01, 0.02))
     end(earlier, 0.5, 0.9, 0.7, 0.6, ended="finished")
-    proposal = propose(earlier.told())
-    proposal.assignment = replace(proposal.assignment, until=4, because="finished")
+    proposal = replace(earlier.source.adopt(earlier.told()), told=True)
     again = ScheduleSearcher(
-        earlier.study,
-        propose,
+        earlier.source,
         store=earlier.store,
         metric="val_accuracy",
-        num_trials=2,
+        mode="max",
         num_slots=1,
-        sampler=lambda number: optuna.samplers.RandomSampler(seed=number),
         resumed=[proposal],
     )
-    assert again.num_to_run == 2
     config = again.suggest("b")
-    assert config is not None and config[TRIAL].until == 4
+    assert isinstance(config, dict) and config[TRIAL].name == "0000"
     again.on_trial_complete("b", result(0.1, 4, "finished"))
     assert (earlier.told().state, earlier.told().value) == (TrialState.COMPLETE, 0.9)
 

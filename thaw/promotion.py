@@ -1,0 +1,53 @@
+"""Successive halving that pauses and promotes, as plain data: who is where, and who may go on.
+
+Asynchronous successive halving as its authors describe it (Li et al., "A System for Massively
+Parallel Hyperparameter Tuning", MLSys 2020, algorithm 2): a trial waits at each rung until it is
+among the best third there. Ray's ASHA only stops: who comes first goes on, however bad, and who was
+stopped never comes back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Container, Sequence
+
+
+class Rungs:
+    """Rungs with the values of the trials that reached them; larger values are better."""
+
+    def __init__(self, milestones: Sequence[float], *, reduction: int) -> None:
+        """Begin with empty rungs at `milestones`; one in `reduction` trials is promoted."""
+        self._milestones = tuple(milestones)
+        self._reduction = reduction
+        self._values: list[dict[str, float]] = [{} for _ in milestones]
+        self._promoted: list[set[str]] = [set() for _ in milestones]
+
+    def passes(self, name: str, time: float, value: float) -> bool:
+        """Enter a trial at the rungs that `time` has reached; tell whether it goes on at once.
+
+        Who was promoted from a rung passes it, so that a trial can be replayed from its beginning.
+        """
+        for level, milestone in enumerate(self._milestones):
+            if time < milestone or name in self._promoted[level]:
+                continue
+            self._values[level].setdefault(name, -math.inf if math.isnan(value) else value)
+            if name not in self._top(level):
+                return False
+            self._promoted[level].add(name)
+        return True
+
+    def promote(self, paused: Container[str]) -> str | None:
+        """Return one of the `paused` trials that may go on, from the highest rung that has one."""
+        for level in reversed(range(len(self._milestones))):
+            for name in self._top(level):
+                if name in paused and name not in self._promoted[level]:
+                    self._promoted[level].add(name)
+                    return name
+        return None
+
+    def _top(self, level: int) -> list[str]:
+        """Return the best of a rung, best first; equal ones in the order of their arrival."""
+        values = self._values[level]
+        finite = {name: value for name, value in values.items() if value > -math.inf}
+        return heapq.nlargest(len(values) // self._reduction, finite, key=finite.__getitem__)

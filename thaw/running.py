@@ -1,0 +1,121 @@
+"""Trials on warm slots under Ray Tune: from a source to a table, in a folder of results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from rich.console import Console
+
+from thaw.budgeting import StoreBudget
+from thaw.callbacks import Bookkeeper, Halt
+from thaw.results import Table
+from thaw.scheduling import Promoting
+from thaw.searcher import ScheduleSearcher
+from thaw.trials import Proposal, Source
+from thaw.view import View
+from trainables.pool import Workers
+from trainables.slot import TRIAL, Slot
+from training.sizes import parse_bytes
+from training.store import Store
+
+_SLOT_MEMORY_BYTES = 400 * 2**20
+_TRIAL_RETRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where trials run, who stops them, and how many there will be."""
+
+    folder: Path
+    """Absolute; what is in it stays."""
+    title: str
+    num_trials: int
+    store: Store
+    workers: Workers
+    slots: int
+    scheduler: TrialScheduler
+    scheduler_name: str
+    store_budget: str | None = None
+
+
+def run_trials(
+    run: Run, source: Source, table: Table, console: Console, resumed: Sequence[Proposal] = ()
+) -> None:
+    """Run what `source` has and fill `table`.
+
+    A run that is interrupted returns too: its trials are marked, and their segments are in the
+    store. `table.halted` says why a run came to a halt where the store had no more room.
+    """
+    searcher = ScheduleSearcher(
+        source,
+        store=run.store,
+        metric=table.metric,
+        mode=table.mode,
+        num_slots=run.slots,
+        resumed=resumed,
+        rungs=run.scheduler.rungs if isinstance(run.scheduler, Promoting) else None,
+        restart=lambda name: shutil.rmtree(run.folder / name, ignore_errors=True),
+        halted=lambda: bool(table.halted),
+    )
+    table.write(run.folder)
+    title = f"{run.title} on {run.slots} slot{'s' if run.slots > 1 else ''}"
+    with View(console, table, num_trials=run.num_trials, title=title) as view:
+        budget = _budget(run, searcher, table)
+        keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper(), budget)
+        try:
+            _tune(run, table, searcher, keeper)
+        finally:
+            if budget is not None:
+                budget.close()
+    _mark_interrupted(table)
+    table.write(run.folder)
+
+
+def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget | None:
+    if run.store_budget is None:
+        return None
+    num_bytes = parse_bytes(run.store_budget, "--store-budget")
+    return StoreBudget(run.store, num_bytes, searcher, table)
+
+
+def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper) -> None:
+    resources = tune.PlacementGroupFactory([{"memory": _SLOT_MEMORY_BYTES}])
+    tune.Tuner(
+        tune.with_resources(tune.with_parameters(Slot, workers=run.workers), resources),
+        tune_config=tune.TuneConfig(
+            metric=table.metric,
+            mode=table.mode,
+            search_alg=searcher,
+            scheduler=run.scheduler,
+            num_samples=-1,  # the searcher says when there are no more
+            max_concurrent_trials=run.slots,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=run.folder.name,
+            storage_path=str(run.folder.parent),
+            callbacks=[keeper],
+            stop=Halt(table),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),
+        ),
+    ).fit()
+
+
+def _trial_name(trial: Any) -> str:
+    name: str = trial.config[TRIAL].name
+    return name
+
+
+def _mark_interrupted(table: Table) -> None:
+    for row in table.rows.values():
+        if row.status == "running":
+            row.status, row.ended = "interrupted", f"interrupted at epoch {row.epochs}"
