@@ -117,6 +117,22 @@ class Ask:
         return value
 
 
+class Given(optuna.trial.FixedTrial):
+    """Answers from given values; what they leave open or rule out gets an allowed one."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Return the given value, or the first."""
+        return self._params.get(name, choices[0])
+
+    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
+        """Return the given value, not below `low`, or the last."""
+        return max(low, int(self._params.get(name, high)))
+
+    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
+        """Return the given value, or the smallest."""
+        return float(self._params.get(name, low))
+
+
 def _text(value: Any) -> str:
     return (
         f"{value:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ class Bookkeeper(Callback):
         view: View,
         folder: Path,
         scheduler: str,
-        budget: StoreBudget | None = None,
     ) -> None:
         """Write to `folder`; `scheduler` is named in the reasons for an early end."""
         self._table = table
@@ -31,7 +31,8 @@ class Bookkeeper(Callback):
         self._folder = folder
         self._scheduler = scheduler
         self._journal = Journal(folder)
-        self._budget = budget
+        self.budget: StoreBudget | None = None
+        self._staged: dict[str, Path] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""
@@ -41,14 +42,23 @@ class Bookkeeper(Callback):
         """Open the trial's row and write its schedule; a retry or a promotion keeps its row."""
         assignment: Assignment = trial.config[TRIAL]
         values = {name: value for name, value in trial.config.items() if name != TRIAL}
+        self._staged[assignment.name] = Path(trial.local_path)
         folder = Path(trial.local_path).name
         row = self._table.rows.setdefault(
             assignment.name, Row(assignment.name, values, folder=folder)
         )
+        fork = assignment.spec.schedule.fork
+        if fork is not None and row.values != values:
+            row.fork(values, fork.at)
         row.status, row.ended = "running", ""
         path = self._folder / folder / SCHEDULE
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(assignment.spec.yaml(), encoding="utf-8")
+
+    def restart(self, name: str) -> None:
+        """Remove the files of a trial that starts again, here and where Tune stages them."""
+        for folder in (self._staged[name], self._folder / self._staged[name].name):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -57,8 +67,8 @@ class Bookkeeper(Callback):
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
         row.update(result, self._table.metric, self._table.mode, trained=trained)
-        if self._budget is not None:
-            self._budget.segment(result["key"])
+        if self.budget is not None:
+            self.budget.segment(result["key"])
         self._view.refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from thaw.results import Table
 
 app = typer.Typer(
     name="thaw",
@@ -75,7 +78,7 @@ def search(
     ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="Who stops trials early: asha, asha-promote, hyperband, median, none."),
+        typer.Option(help="Who stops trials: asha, asha-promote, hyperband, median, pbt, none."),
     ] = "asha",
     rung_by: Annotated[
         str,
@@ -117,8 +120,6 @@ def search(
     data: Data = None,
 ) -> None:
     """Search a study: many trials, the best schedule at the end."""
-    from rich.console import Console
-
     from search_spaces.study import study as find_study
     from thaw.overrides import read_pairs, split_overrides
     from training.errors import UserError
@@ -132,7 +133,7 @@ def search(
     from thaw.options import Options, default_folder, default_trials
     from thaw.resume import resumed_search
     from thaw.search import search as run
-    from thaw.view import final_table, pareto_table
+    from thaw.view import make_console, pareto_table
 
     if resume is not None:
         found, task, pinned, options = resumed_search(resume)
@@ -157,22 +158,11 @@ def search(
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a log has no margin: one line a trial
+    console = make_console()
     table = run(found, task or {}, pinned or {}, options, console)
-    console.print(final_table(table, width=console.width))
     if options.pareto:
         console.print(pareto_table(table))
-    _look_further(options.out)
-    statuses = {row.status for row in table.rows.values()}
-    if table.halted:
-        typer.echo(f"thaw: {table.halted}\nthaw: go on with --resume {options.out}", err=True)
-        raise typer.Exit(1)
-    if "interrupted" in statuses or len(table.rows) < options.trials:
-        raise typer.Exit(_INTERRUPTED)
-    if statuses == {"failed"}:
-        raise typer.Exit(1)
+    _end(table, options.out, f"thaw search --resume {options.out}", options.trials)
 
 
 @app.command(
@@ -216,6 +206,64 @@ def best(
     from thaw.best import write_best
 
     write_best(Path(results), Path(out) if out else None, Console())
+
+
+@app.command(
+    epilog="Examples:  [bold]thaw extend results/RUN --trials best:3 --epochs 40[/]  |  "
+    "[bold]thaw extend results/RUN --trials 0007,0011 --epochs 40 --lr 0.0001[/]"
+)
+def extend(
+    results: Annotated[str, typer.Argument(help="Folder of a search's results.")],
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Epochs in all, as the table of results counts them.")
+    ],
+    trials: Annotated[str, typer.Option(help="Which: best:N, or names such as 0007,0011.")] = (
+        "best:1"
+    ),
+    lr: Annotated[
+        float | None,
+        typer.Option(help="LR of the added epochs; default: as the schedule's own goes on."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="New folder; default RESULTS-extendEPOCHS.")
+    ] = None,
+) -> None:
+    """Train trials of a search for longer, for the price of the difference.
+
+    Where the LR does not hang on the length, the last stage goes on as if it had been longer; where
+    it does (cosine, one-cycle), its curve runs once more from the same LR, or from --lr.
+    """
+    from thaw.extend import extend as run
+    from thaw.view import make_console
+    from training.errors import UserError
+
+    if lr is not None and not lr > 0:
+        raise UserError(f"--lr {lr:g}: must be greater than 0")
+    folder = out or f"{results.rstrip('/')}-extend{epochs}"
+    console = make_console()
+    table = run(Path(results), trials, num_epochs=epochs, lr=lr, out=folder, console=console)
+    _end(table, folder, "thaw extend")
+
+
+@app.command(epilog="Example:  [bold]thaw confirm results/RUN --top 3 --seeds 5[/]")
+def confirm(
+    results: Annotated[str, typer.Argument(help="Folder of a search's results.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the best schedules.")] = 2,
+    seeds: Annotated[int, typer.Option(min=2, help="New seeds for each of them.")] = 5,
+    out: Annotated[str | None, typer.Option(help="New folder; default RESULTS-confirm.")] = None,
+) -> None:
+    """Train the best schedules and the baseline with more seeds; test whether the best is better.
+
+    The test is a paired t test over seeds, one-sided, Holm-corrected; the search's own seed is left
+    out.
+    """
+    from thaw.confirm import confirm as run
+    from thaw.view import make_console
+
+    folder = out or f"{results.rstrip('/')}-confirm"
+    console = make_console()
+    table = run(Path(results), top=top, num_seeds=seeds, out=folder, console=console)
+    _end(table, folder, "thaw confirm")
 
 
 @app.command(
@@ -300,14 +348,20 @@ def store_prune(
     prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
 
 
-def _look_further(folder: str) -> None:
-    typer.echo(
-        "\nLook further:\n"
-        f"  thaw best {folder}\n"
-        f"  tensorboard --logdir {folder}\n"
-        f"  optuna-dashboard sqlite:///{folder}/optuna.db\n"
-        f"  {folder}/trials.csv"
-    )
+def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:
+    """Show how to look further; exit with 1 or 130 where not all went well or to its end."""
+    typer.echo(f"\nLook further:\n  thaw best {folder}\n  tensorboard --logdir {folder}")
+    if (Path(folder) / "optuna.db").exists():
+        typer.echo(f"  optuna-dashboard sqlite:///{folder}/optuna.db")
+    typer.echo(f"  {folder}/trials.csv")
+    statuses = {row.status for row in table.rows.values()}
+    if table.halted:
+        typer.echo(f"thaw: {table.halted}\nthaw: make room, then: {again}", err=True)
+        raise typer.Exit(1)
+    if "interrupted" in statuses or len(table.rows) < num_trials:
+        raise typer.Exit(_INTERRUPTED)
+    if statuses == {"failed"}:
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -323,7 +377,7 @@ def main() -> None:
     if code == _INTERRUPTED:
         typer.echo(
             "thaw: interrupted; every finished segment is in the store: a search goes on with "
-            "--resume, and `thaw train` by itself",
+            "--resume, any other command when it is run again",
             err=True,
         )
     sys.exit(code)

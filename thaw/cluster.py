@@ -16,8 +16,10 @@ from ray.util import get_node_ip_address
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
+from thaw.options import Options, absolute
 from trainables.pool import Workers
 from training.errors import UserError
+from training.settings import Place
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -128,6 +130,28 @@ def num_slots(workers: Workers, wanted: int | None) -> int:
             "lower --workers-per-trial, --cpus-per-worker or --gpus-per-trial"
         )
     return min(slots, wanted or slots)
+
+
+def workers_of(options: Options) -> Workers:
+    """Return what a slot consists of; by default one GPU for each worker where there are any."""
+    gpus = options.gpus_per_trial
+    if gpus is None:
+        gpus = float(options.workers_per_trial) if has_gpus() else 0.0
+    return Workers(
+        store=absolute(options.store),
+        num_workers=options.workers_per_trial,
+        cpus_per_worker=options.cpus_per_worker,
+        gpus_per_worker=gpus / options.workers_per_trial,
+    )
+
+
+def place_of(workers: Workers) -> Place:
+    """Return where a slot trains, which is part of the settings."""
+    return Place(
+        device="cuda" if workers.gpus_per_worker else "cpu",
+        world_size=workers.num_workers,
+        num_threads=max(1, int(workers.cpus_per_worker)),
+    )
 
 
 def has_gpus() -> bool:

@@ -44,5 +44,12 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     aside = out / f".{MODEL}.new"
     torch.save({"model_state_dict": single, "key": key}, aside)
     os.replace(aside, out / MODEL)
-    (out / SCHEDULE).write_text(spec.yaml(), encoding="utf-8")
+    write_text(out / SCHEDULE, spec.yaml())
     return f"wrote {out / SCHEDULE} and {out / MODEL}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)

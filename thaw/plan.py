@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import torch
 
-from search_spaces.dimensions import Ask, Real
+from search_spaces.dimensions import Ask, Given, Real
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from search_spaces.study import study as find_study
@@ -79,7 +79,7 @@ def plan_search(
     task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
     config = config_of(found, task)
     points = draw(found, config, pinned, trials, seed)
-    schedule = found.space(Ask(_Lenient(points[0]), pinned), config, seed)
+    schedule = found.space(Ask(Given(points[0]), pinned), config, seed)
     spec = TrialSpec(system=found.system, task=task, schedule=schedule)
     facts = spec.facts(Place(device="cuda" if torch.cuda.is_available() else "cpu"))
     return make_plan(
@@ -129,7 +129,7 @@ def make_plan(
     known: dict[str, Trial] = {}
 
     def build(values: Mapping[str, Any]) -> Trial:
-        ask = Ask(_Lenient(dict(values)), pinned)
+        ask = Ask(Given(dict(values)), pinned)
         schedule = study.space(ask, config, seed)
         if repr(ask.values) not in known:
             schedule.check(facts)
@@ -202,16 +202,3 @@ def _hours_of(store: Store, keys: set[str], given: float | None) -> float | None
     if not records:
         return None
     return fmean(record.device_s for record in records) / _SECONDS_PER_HOUR
-
-
-class _Lenient(optuna.trial.FixedTrial):
-    """Answers from the values of a trial; what a changed branch asks anew gets its first value."""
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        return self._params.get(name, choices[0])
-
-    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
-        return max(low, int(self._params.get(name, high)))
-
-    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
-        return float(self._params.get(name, low))

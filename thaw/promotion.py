@@ -11,6 +11,22 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Container, Sequence
+from typing import Protocol
+
+from thaw.trials import Proposal
+
+
+class Pausing(Protocol):
+    """Decides when trials pause, and how they go on."""
+
+    def passes(self, name: str, time: float, value: float) -> bool:
+        """Tell whether a trial with this value (larger is better) at this time goes on at once."""
+
+    def next(self, paused: dict[str, Proposal], *, is_last: bool) -> Proposal | None:
+        """Return a trial to start, taken from `paused`, or None where all of them must wait.
+
+        `is_last` says that nothing runs and that no new trial comes.
+        """
 
 
 class Rungs:
@@ -37,17 +53,27 @@ class Rungs:
             self._promoted[level].add(name)
         return True
 
-    def promote(self, paused: Container[str]) -> str | None:
-        """Return one of the `paused` trials that may go on, from the highest rung that has one."""
+    def next(self, paused: dict[str, Proposal], *, is_last: bool) -> Proposal | None:
+        """Return a paused trial that may go on by now, taken from `paused`; see `promote`."""
+        name = self.promote(paused) or (self.promote(paused, at_least=1) if is_last else None)
+        return None if name is None else paused.pop(name)
+
+    def promote(self, paused: Container[str], *, at_least: int = 0) -> str | None:
+        """Return one of the `paused` trials that may go on, from the highest rung that has one.
+
+        `at_least` so many go on from each rung: 1 at the end of a search, when no more trials come,
+        so that its best one is trained to its end however few there were.
+        """
         for level in reversed(range(len(self._milestones))):
-            for name in self._top(level):
+            for name in self._top(level, at_least):
                 if name in paused and name not in self._promoted[level]:
                     self._promoted[level].add(name)
                     return name
         return None
 
-    def _top(self, level: int) -> list[str]:
+    def _top(self, level: int, at_least: int = 0) -> list[str]:
         """Return the best of a rung, best first; equal ones in the order of their arrival."""
         values = self._values[level]
         finite = {name: value for name, value in values.items() if value > -math.inf}
-        return heapq.nlargest(len(values) // self._reduction, finite, key=finite.__getitem__)
+        number = max(at_least, len(values) // self._reduction)
+        return heapq.nlargest(number, finite, key=finite.__getitem__)

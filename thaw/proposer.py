@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from search_spaces.dimensions import Ask
+from search_spaces.dimensions import Ask, Given
 from search_spaces.study import Study
+from thaw.population import Population
 from thaw.trials import Proposal
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.config import Config
-from training.schedule import Facts
+from training.schedule import Facts, Schedule
 from training.walk import foresee
 
 
@@ -53,3 +54,14 @@ class Proposer:
             keys=keys[: until or len(keys)],
             told="ended" in told,
         )
+
+    def population(self, interval: float) -> Population:
+        """Return a population over the free dimensions of the study."""
+        free = tuple(d for d in self.study.dimensions if d.name not in self.pinned)
+        return Population(interval, free, self._from_values, self.spec.schedule.seed)
+
+    def _from_values(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
+        ask = Ask(Given(dict(values)), self.pinned)
+        schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
+        schedule.check(self.facts)
+        return ask.values, schedule

@@ -62,6 +62,12 @@ class Row:
         self.device_s += result["device_s"] if trained else 0.0
         self.cost_s = result["cost_s"]
 
+    def fork(self, values: dict[str, Any], at: int) -> None:
+        """Go on as another trial began: what it did up to segment `at` is not this one's."""
+        self.values, self.segments = values, at
+        self.best = self.last = math.nan
+        self.best_key = ""
+
     @classmethod
     def from_plain(cls, text: dict[str, str], metric: str) -> Row:
         """Read a row of the file back."""

@@ -17,6 +17,7 @@ from thaw.options import Options
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
 from thaw.trials import Proposal
+from training.errors import UserError
 
 
 def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
@@ -25,6 +26,10 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
     Raises `UserError` where there is none.
     """
     facts, _ = read_search(Path(out))
+    if "list" in facts:
+        raise UserError(
+            f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"
+        )
     options = Options(**facts["options"] | {"resume": True, "out": out})
     return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from rich.console import Console
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.results import Table
-from thaw.scheduling import Promoting
+from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
 from thaw.trials import Proposal, Source
-from thaw.view import View
+from thaw.view import View, final_table
 from trainables.pool import Workers
 from trainables.slot import TRIAL, Slot
 from training.sizes import parse_bytes
@@ -47,27 +46,27 @@ class Run:
 def run_trials(
     run: Run, source: Source, table: Table, console: Console, resumed: Sequence[Proposal] = ()
 ) -> None:
-    """Run what `source` has and fill `table`.
+    """Run what `source` has, fill `table`, and print it at the end.
 
     A run that is interrupted returns too: its trials are marked, and their segments are in the
     store. `table.halted` says why a run came to a halt where the store had no more room.
     """
-    searcher = ScheduleSearcher(
-        source,
-        store=run.store,
-        metric=table.metric,
-        mode=table.mode,
-        num_slots=run.slots,
-        resumed=resumed,
-        rungs=run.scheduler.rungs if isinstance(run.scheduler, Promoting) else None,
-        restart=lambda name: shutil.rmtree(run.folder / name, ignore_errors=True),
-        halted=lambda: bool(table.halted),
-    )
     table.write(run.folder)
     title = f"{run.title} on {run.slots} slot{'s' if run.slots > 1 else ''}"
     with View(console, table, num_trials=run.num_trials, title=title) as view:
-        budget = _budget(run, searcher, table)
-        keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper(), budget)
+        keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper())
+        searcher = ScheduleSearcher(
+            source,
+            store=run.store,
+            metric=table.metric,
+            mode=table.mode,
+            num_slots=run.slots,
+            resumed=resumed,
+            pausing=run.scheduler.pausing if isinstance(run.scheduler, Pauses) else None,
+            restart=keeper.restart,
+            halted=lambda: bool(table.halted),
+        )
+        budget = keeper.budget = _budget(run, searcher, table)
         try:
             _tune(run, table, searcher, keeper)
         finally:
@@ -75,6 +74,7 @@ def run_trials(
                 budget.close()
     _mark_interrupted(table)
     table.write(run.folder)
+    console.print(final_table(table, width=console.width))
 
 
 def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget | None:

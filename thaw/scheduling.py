@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.schedulers import (
@@ -13,11 +14,14 @@ from ray.tune.schedulers import (
 )
 
 from search_spaces.study import Study
-from thaw.promotion import Rungs
+from thaw.population import Population
+from thaw.promotion import Pausing, Rungs
 from trainables.slot import TRIAL
 from training.errors import unknown
 
-SCHEDULERS = ("asha", "asha-promote", "hyperband", "median", "none")
+SCHEDULERS = ("asha", "asha-promote", "hyperband", "median", "pbt", "none")
+PAUSING = ("asha-promote", "pbt")
+"""Those whose trials pause and go on: a search that goes on decides again, and ends alike."""
 RUNGS = ("progress", "epochs", "cost")
 _REDUCTION = 3
 _TIME = "rung_time"
@@ -59,32 +63,40 @@ class Clock:
         return Rungs(milestones, reduction=_REDUCTION)
 
 
-class Promoting(FIFOScheduler):
-    """Stops a trial at a rung until it ranks high enough; the searcher starts it again."""
+class Pauses(FIFOScheduler):
+    """Stops trials when they must pause; the searcher starts them again."""
 
-    def __init__(self, clock: Clock, study: Study) -> None:
-        """Rank by the study's metric at the rungs of `clock`."""
+    def __init__(self, clock: Clock, study: Study, pausing: Pausing) -> None:
+        """Show `pausing` the study's metric at the times of `clock`."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.rungs = clock.rungs()
+        self.pausing = pausing
         self._clock = clock
         self._study = study
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Let a trial go on that is promoted at once."""
+        """Let a trial go on that need not pause."""
         value = result[self._study.metric] * (1 if self._study.mode == "max" else -1)
-        goes_on = self.rungs.passes(trial.config[TRIAL].name, self._clock.time(result), value)
+        name = trial.config[TRIAL].name
+        goes_on = self.pausing.passes(name, self._clock.time(result), value)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
 
-def make_scheduler(study: Study, name: str, rung_by: str) -> TrialScheduler:
-    """Return a scheduler by name; raise `UserError` for what is unknown."""
+def make_scheduler(
+    study: Study, name: str, rung_by: str, *, population: Callable[[float], Population]
+) -> TrialScheduler:
+    """Return a scheduler by name; `population` makes one for its interval, if it is wanted.
+
+    Raises `UserError` for what is unknown.
+    """
     if name not in SCHEDULERS:
         raise unknown("--scheduler", name, SCHEDULERS)
     clock = Clock(study, rung_by)
     if name == "none":
         return FIFOScheduler()
     if name == "asha-promote":
-        return Promoting(clock, study)
+        return Pauses(clock, study, clock.rungs())
+    if name == "pbt":
+        return Pauses(clock, study, population(clock.grace))
     made: TrialScheduler
     if name == "hyperband":
         made = _timed(HyperBandScheduler, clock)(

@@ -13,17 +13,16 @@ from search_spaces.dimensions import Ask
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.asking import OptunaSource
-from thaw.cluster import connected, has_gpus, num_slots
-from thaw.options import Options, absolute
+from thaw.cluster import connected, num_slots, place_of, workers_of
+from thaw.options import Options
 from thaw.proposer import Proposer
 from thaw.results import SEARCH, Table, write_search
 from thaw.resume import take_up
 from thaw.running import Run, run_trials
 from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
-from thaw.scheduling import make_scheduler
-from trainables.pool import Workers
+from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
 from trainables.spec import TrialSpec
-from training.errors import UserError
+from training.errors import UserError, unknown
 from training.settings import Place
 from training.sizes import parse_bytes
 from training.store import Store
@@ -52,9 +51,9 @@ def search(
     spec.facts(Place())  # before anything starts
     store = Store(options.store)
     with connected(options.address):
-        workers = _workers(options)
+        workers = workers_of(options)
         slots = num_slots(workers, options.max_concurrent)
-        facts = spec.facts(_place(workers))
+        facts = spec.facts(place_of(workers))
         write_search(
             folder,
             {
@@ -68,8 +67,8 @@ def search(
                 "options": options.plain(),
             },
         )
-        decided = options.scheduler != "asha-promote"
-        propose = Proposer(study, config, pinned, spec, facts, replay_ends=decided)
+        replay_ends = options.scheduler not in PAUSING
+        propose = Proposer(study, config, pinned, spec, facts, replay_ends=replay_ends)
         storage = options.storage or f"sqlite:///{folder / 'optuna.db'}"
         points = list(grid(study, config, pinned)) if options.sampler == GRID else None
         opened = open_study(
@@ -92,7 +91,12 @@ def search(
             store=store,
             workers=workers,
             slots=slots,
-            scheduler=make_scheduler(study, options.scheduler, options.rung_by),
+            scheduler=make_scheduler(
+                study,
+                options.scheduler,
+                options.rung_by,
+                population=lambda interval: propose.population(interval),
+            ),
             scheduler_name=options.scheduler,
             store_budget=options.store_budget,
         )
@@ -113,15 +117,9 @@ def _check(study: Study, options: Options, folder: Path) -> None:
             f"--pareto: sampler {options.sampler} knows one objective only; "
             f"allowed: {', '.join(SEVERAL_OBJECTIVES)}"
         )
-    make_scheduler(study, options.scheduler, options.rung_by)
-
-
-def _place(workers: Workers) -> Place:
-    return Place(
-        device="cuda" if workers.gpus_per_worker else "cpu",
-        world_size=workers.num_workers,
-        num_threads=max(1, int(workers.cpus_per_worker)),
-    )
+    if options.scheduler not in SCHEDULERS:
+        raise unknown("--scheduler", options.scheduler, SCHEDULERS)
+    Clock(study, options.rung_by)
 
 
 def _first_schedule(study: Study, config: Any, pinned: dict[str, Any], seed: int) -> Any:
@@ -133,15 +131,3 @@ def _first_schedule(study: Study, config: Any, pinned: dict[str, Any], seed: int
 
 def _some_value(dimension: Any) -> Any:
     return dimension.values[0] if hasattr(dimension, "values") else dimension.low
-
-
-def _workers(options: Options) -> Workers:
-    gpus = options.gpus_per_trial
-    if gpus is None:
-        gpus = float(options.workers_per_trial) if has_gpus() else 0.0
-    return Workers(
-        store=absolute(options.store),
-        num_workers=options.workers_per_trial,
-        cpus_per_worker=options.cpus_per_worker,
-        gpus_per_worker=gpus / options.workers_per_trial,
-    )

@@ -1,8 +1,8 @@
 """A Ray Tune searcher that knows the tree of segments.
 
 It holds back a trial whose next segment a running trial is about to train, so that no two slots
-train the same one, and starts another in its place. A trial that a promoting scheduler paused
-starts again when it is promoted: what it has done is replayed from the store.
+train the same one, and starts another in its place. A trial that a pausing scheduler stopped
+starts again when it is its turn: what it has done is replayed from the store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from thaw.promotion import Rungs
+from thaw.promotion import Pausing
 from thaw.trials import Proposal, Source
 from trainables.slot import TRIAL
 from training.store import Store
@@ -31,21 +31,21 @@ class ScheduleSearcher(Searcher):
         mode: str,
         num_slots: int,
         resumed: Sequence[Proposal] = (),
-        rungs: Rungs | None = None,
+        pausing: Pausing | None = None,
         restart: Callable[[str], None] = lambda name: None,
         halted: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take trials from `source`, holding back at most two for each slot.
 
-        `resumed` are the trials of an earlier run, which come first. With `rungs` a stopped trial
-        is paused only; `restart` is called with its name before it starts again. Once `halted`, who
-        fails or is stopped is not over: nothing is told.
+        `resumed` are the trials of an earlier run, which come first. With `pausing` a stopped
+        trial is paused only; `restart` is called with its name before it starts again. Once
+        `halted`, who fails or is stopped is not over: nothing is told.
         """
         super().__init__(metric=metric, mode=mode)
         self._source = source
         self._store = store
         self._resumed = list(resumed)
-        self._rungs = rungs
+        self._pausing = pausing
         self._restart = restart
         self._halted = halted
         self._exhausted = False
@@ -77,10 +77,12 @@ class ScheduleSearcher(Searcher):
         At the end return `FINISHED`.
         """
         proposal = self._replayed() or self._promoted() or self._released() or self._asked()
+        if proposal is None and self._is_last():
+            proposal = self._promoted()
         if proposal is not None:
             self._running[trial_id] = proposal
             return {**proposal.values, TRIAL: proposal.assignment}
-        if self._running or self._held or self._resumed or not self._exhausted:
+        if not self._is_last():
             return None
         for paused in self._paused.values():
             self._source.tell(paused, "stopped", paused.done)
@@ -111,7 +113,7 @@ class ScheduleSearcher(Searcher):
         proposal = self._running.pop(trial_id)
         failed = error or result is None
         ended = "failed" if failed or result is None else result["ended"] or "stopped"
-        if ended == "stopped" and self._rungs is not None:
+        if ended == "stopped" and self._pausing is not None:
             self._paused[proposal.name] = proposal
         elif not proposal.told:
             self._source.tell(
@@ -124,13 +126,22 @@ class ScheduleSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: see `save`."""
 
+    def _is_last(self) -> bool:
+        """Tell whether nothing runs and nothing more comes."""
+        return self._exhausted and not (self._running or self._held or self._resumed)
+
     def _promoted(self) -> Proposal | None:
-        """Return a paused trial that ranks among the best of its rung by now."""
-        name = self._rungs.promote(self._paused) if self._rungs is not None else None
-        if name is None:
+        """Return a paused trial that may go on by now; one that was forked is told at once."""
+        if self._pausing is None:
             return None
-        self._restart(name)
-        return self._paused.pop(name)
+        proposal = self._pausing.next(self._paused, is_last=self._is_last())
+        if proposal is None:
+            return None
+        if proposal.forked and not proposal.told:
+            self._source.tell(proposal, "stopped", proposal.done)
+            proposal.told = True
+        self._restart(proposal.name)
+        return proposal
 
     def _replayed(self) -> Proposal | None:
         """Return the next trial of an earlier run, if it can start."""

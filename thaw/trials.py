@@ -19,6 +19,8 @@ class Proposal:
     keys: tuple[str, ...]
     told: bool = False
     """Its end was told in an earlier run: it is replayed only."""
+    forked: bool = False
+    """It goes on from another trial's state, with other values than it was asked with."""
     done: int = 0
     """How many of `keys`, from the first on, are known to be in the store."""
     best: float = math.nan

@@ -20,6 +20,13 @@ _LINE_EVERY_S = 15.0
 _SHOWN_RUNNING = 8
 _FIXED_WIDTH = 80
 _VALUE_WIDTH = 8
+_LOG_WIDTH = 200
+
+
+def make_console() -> Console:
+    """Return a console; a log has no margin, so that each trial has one line there."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_LOG_WIDTH)
 
 
 class View:
@@ -43,7 +50,9 @@ class View:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._console.print(f"{self._title}: {self._num_trials} trials")
+            self._console.print(
+                f"{self._title}: {self._num_trials} trial{'s' * (self._num_trials != 1)}"
+            )
         return self
 
     def __exit__(
@@ -69,8 +78,8 @@ class View:
             table.add_row(
                 row.trial,
                 str(row.epochs),
-                _value(row.last, self._table.metric),
-                _value(row.best, self._table.metric),
+                shown_value(row.last, self._table.metric),
+                shown_value(row.best, self._table.metric),
                 _listed(row),
                 style="dim",
             )
@@ -88,7 +97,7 @@ class View:
         done = sum(counts.values())
         states = ", ".join(f"{number} {status}" for status, number in counts.items())
         ranked = self._table.ranked()
-        best = _value(ranked[0].best if ranked else math.nan, self._table.metric)
+        best = shown_value(ranked[0].best if ranked else math.nan, self._table.metric)
         return (
             f"{done}/{self._num_trials} trials done ({states or 'none yet'}), {running} running | "
             f"segments: {sum(r.segments_trained for r in rows)} trained, "
@@ -114,7 +123,9 @@ def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
     ranked = table.ranked()
     names = list(dict.fromkeys(name for row in ranked for name in row.values))
     wide = width >= _FIXED_WIDTH + sum(max(len(name), _VALUE_WIDTH) + 2 for name in names)
-    title = f"{len(ranked)} trials, best first" + (f" ({most} shown)" if len(ranked) > most else "")
+    title = f"{len(ranked)} trial{'s' * (len(ranked) != 1)}, best first" + (
+        f" ({most} shown)" if len(ranked) > most else ""
+    )
     rich = RichTable(
         title=title,
         title_justify="left",
@@ -132,8 +143,8 @@ def final_table(table: Table, *, width: int, most: int = 30) -> RichTable:
     for row in ranked[:most]:
         rich.add_row(
             row.trial,
-            _value(row.best, table.metric),
-            _value(row.last, table.metric),
+            shown_value(row.best, table.metric),
+            shown_value(row.last, table.metric),
             str(row.epochs),
             str(row.segments_trained),
             str(row.segments_reused),
@@ -156,7 +167,9 @@ def pareto_table(table: Table) -> RichTable:
         pad_edge=False,
     )
     for row in table.pareto():
-        rich.add_row(row.trial, f"{row.cost_s:.1f}", _value(row.best, table.metric), _listed(row))
+        rich.add_row(
+            row.trial, f"{row.cost_s:.1f}", shown_value(row.best, table.metric), _listed(row)
+        )
     return rich
 
 
@@ -170,7 +183,7 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _value(value: float, metric: str) -> str:
+def shown_value(value: float, metric: str) -> str:
     """Return an accuracy in per cent, and anything else as the number it is."""
     if math.isnan(value):
         return "-"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from training.record import Record
-from training.schedule import Schedule, Stage
+from training.schedule import Schedule
 
 EXPLOSION = 10.0
 """A training loss this many times its first value has exploded."""
@@ -29,5 +29,5 @@ def diverged(schedule: Schedule, history: Sequence[Record]) -> bool:
 
 def _measured(schedule: Schedule, index: int) -> tuple[str, str, tuple[tuple[str, float], ...]]:
     """Return what decides the level of a segment's loss."""
-    stage: Stage = schedule.stages[schedule.locate(index)[0]]
+    stage = schedule.stage_at(index)
     return stage.model, stage.data, tuple(sorted(stage.loss.items()))

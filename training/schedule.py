@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +15,9 @@ from training.layers import match_layers
 from training.optimizers import AdamW, Optimizer
 from training.record import Record
 from training.settings import Augment, Compute, Place, Settings
+
+_SAME_OPTIMIZER = ("model", "data", "optimizer")
+"""What two stages must have in common for one to go on with the optimizer of the other."""
 
 Multiplier = Annotated[float, Field(gt=0)] | Literal["frozen"]
 
@@ -88,6 +91,14 @@ class Facts:
     place: Place
 
 
+class Fork(Config):
+    """The beginning of a schedule that another one goes on from."""
+
+    at: Annotated[int, Field(ge=1)]
+    """Number of segments that are those of `schedule`."""
+    schedule: Schedule
+
+
 class Schedule(Config):
     """An ordered list of stages plus a seed: the thing that is searched."""
 
@@ -100,6 +111,9 @@ class Schedule(Config):
     warmup: WarmUp = WarmUp()
     """Warm-up before the curve over all stages."""
     compute: Compute = Compute()
+    fork: Fork | None = None
+    """Begin as another schedule did; this one's stages hold from there on, as if they had been
+    trained so far."""
 
     @property
     def objective(self) -> str:
@@ -119,18 +133,38 @@ class Schedule(Config):
             index -= stage.epochs
         return len(self.stages), index
 
+    def stage_at(self, index: int) -> Stage:
+        """Return the stage to which the segment `index` belongs."""
+        if self.fork is not None and index < self.fork.at:
+            return self.fork.schedule.stage_at(index)
+        return self.stages[self.locate(index)[0]]
+
     def next(self, history: Sequence[Record], facts: Facts) -> Settings | None:
         """Return the settings of the segment that follows `history`, or None at the end.
 
         A pure function. `check` tells beforehand whether it can raise.
         """
+        if self.fork is not None and len(history) < self.fork.at:
+            return self.fork.schedule.next(history, facts)
         number, epoch = self.locate(len(history))
         if number == len(self.stages):
             return None
-        return _realise(self.stages, number, epoch, self.curve, self.warmup, self.compute, facts)
+        settings = _realise(
+            self.stages, number, epoch, self.curve, self.warmup, self.compute, facts
+        )
+        return replace(settings, fresh_optimizer=True) if self._parts_ways(history) else settings
+
+    def _parts_ways(self, history: Sequence[Record]) -> bool:
+        """Tell whether the stage before the next segment has an optimizer that does not fit it."""
+        if self.fork is None or len(history) != self.fork.at:
+            return False
+        before, after = self.stage_at(self.fork.at - 1), self.stage_at(self.fork.at)
+        return any(getattr(before, name) != getattr(after, name) for name in _SAME_OPTIMIZER)
 
     def check(self, facts: Facts) -> None:
         """Raise `UserError` where the schedule does not fit the task, naming the field."""
+        if self.fork is not None:
+            self.fork.schedule.check(facts)
         for number, stage in enumerate(self.stages):
             where = f"stages.{number} ({stage.name})"
             if stage.model not in dict(facts.layers):
@@ -159,8 +193,7 @@ class Schedule(Config):
         if not stage.keep_optimizer:
             return
         before = self.stages[number - 1] if number else None
-        same = ("model", "data", "optimizer")
-        if before is None or any(getattr(before, f) != getattr(stage, f) for f in same):
+        if before is None or any(getattr(before, f) != getattr(stage, f) for f in _SAME_OPTIMIZER):
             raise UserError(
                 f"{where}.keep_optimizer: the stage before must train the same model on the same "
                 "data with the same optimizer"

@@ -40,7 +40,7 @@ def walk(
         path.append(Step(key, settings))
         stored = store.record(key)
         record = stored or train(path)
-        stage = schedule.stages[schedule.locate(len(history))[0]].name
+        stage = schedule.stage_at(len(history)).name
         history.append(record)
         ended = _ending(schedule, history, facts)
         yield Visit(record=record, stage=stage, reused=stored is not None, ended=ended)
@@ -54,7 +54,7 @@ def foresee(schedule: Schedule, facts: Facts) -> tuple[str, ...]:
     history: list[Record] = []
     while (settings := schedule.next(history, facts)) is not None:
         keys.append(child_key(keys[-1] if keys else facts.root, settings))
-        history.append(_UNKNOWN)
+        history.append(UNKNOWN)
     return tuple(keys)
 
 
@@ -64,7 +64,7 @@ def _ending(schedule: Schedule, history: list[Record], facts: Facts) -> str | No
     return "finished" if schedule.next(history, facts) is None else None
 
 
-_UNKNOWN = Record(
+UNKNOWN = Record(
     key="",
     parent="",
     index=0,
@@ -78,3 +78,4 @@ _UNKNOWN = Record(
     eval_s=0.0,
     restore_s=0.0,
 )
+"""Stands for a segment that was not trained, where only the number of segments counts."""

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests.training.helpers import TinyTask, facts, schedule, stage
 from training.errors import UserError
-from training.schedule import Facts, Schedule
+from training.optimizers import SGD
+from training.schedule import Facts, Fork, Schedule
 from training.settings import Place
-from training.walk import foresee
+from training.walk import UNKNOWN, foresee
 
 FACTS = facts(TinyTask())
 LAYERS = dict(FACTS.layers)["model"]
@@ -264,3 +265,43 @@ def test_the_place_counts() -> None:
     places = [Place(), Place(num_threads=2), Place(world_size=2)]
     plan = schedule(stage())
     assert len({foresee(plan, facts(TinyTask(), place=place)) for place in places}) == 3
+
+
+HEAD = stage(name="head", epochs=2, groups={"head": 1.0, "*": "frozen"})
+
+
+def forked(at: int, **fields: Any) -> tuple[Schedule, Schedule, Schedule]:
+    """Return a schedule, another one, and the second as it goes on from the first."""
+    first = schedule(HEAD, stage(name="full", epochs=3, lr=0.1))
+    second = schedule(HEAD, stage(**{"name": "full", "epochs": 3, "lr": 0.2, **fields}))
+    fork = second.model_copy(update={"fork": Fork(at=at, schedule=first)})
+    return first, second, fork
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_fork_begins_as_the_one_schedule_and_ends_as_the_other(at: int) -> None:
+    first, second, fork = forked(at)
+    keys = foresee(fork, FACTS)
+    assert keys[:at] == foresee(first, FACTS)[:at] and len(keys) == 5
+    history = [UNKNOWN] * 4
+    assert fork.next(history, FACTS) == second.next(history, FACTS)
+    assert keys[4] not in (foresee(first, FACTS)[4], foresee(second, FACTS)[4]) or at <= 2
+
+
+def test_a_fork_of_a_fork_begins_as_that_one_did() -> None:
+    _, second, fork = forked(3)
+    again = second.model_copy(update={"fork": Fork(at=4, schedule=fork)})
+    assert foresee(again, FACTS)[:4] == foresee(fork, FACTS)[:4]
+    assert [again.stage_at(index).lr for index in (2, 3)] == [0.1, 0.2]
+
+
+def test_a_fork_starts_a_new_optimizer_where_the_old_one_does_not_fit() -> None:
+    _, _, same = forked(3)
+    _, _, other = forked(3, optimizer=SGD())
+    fresh = [fork.next([UNKNOWN] * 3, FACTS) for fork in (same, other)]
+    assert [settings and settings.fresh_optimizer for settings in fresh] == [False, True]
+
+
+def test_a_fork_survives_yaml() -> None:
+    _, _, fork = forked(3)
+    assert Schedule.parse(yaml.safe_load(yaml.safe_dump(fork.plain())), "x") == fork

@@ -1,0 +1,102 @@
+"""A fixed list of trials on the slots, without a sampler and without a scheduler.
+
+What makes up such a list is in `search.json`, and all else is replayed from the store: the same
+command into the same folder goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler
+from rich.console import Console
+
+from thaw.cluster import connected, num_slots, place_of, workers_of
+from thaw.options import Options
+from thaw.results import SEARCH, Table, write_search
+from thaw.running import Run, run_trials
+from thaw.trials import FixedList, Proposal
+from trainables.slot import Assignment
+from trainables.spec import TrialSpec
+from training.errors import UserError
+from training.store import Store
+from training.walk import foresee
+
+
+@dataclass(frozen=True)
+class Item:
+    """One trial of a list."""
+
+    name: str
+    """Name of its folder and of its row."""
+    values: dict[str, Any]
+    """What the table shows of it."""
+    spec: TrialSpec
+
+
+def run_list(
+    items: Sequence[Item], *, kind: str, searched: dict[str, Any], out: str, console: Console
+) -> Table:
+    """Train `items`, which a command `kind` made of the search that `searched` describes.
+
+    Store, slots and devices are those of that search, so that its segments are found again.
+    """
+    options = replace(Options(**searched["options"]), out=out, resume=False)
+    folder = Path(out).absolute()
+    store = Store(options.store)
+    with connected(options.address):
+        workers = workers_of(options)
+        facts = [item.spec.facts(place_of(workers)) for item in items]
+        described = {
+            **{name: searched[name] for name in ("study", "system", "task", "metric", "mode")},
+            "kind": kind,
+            "pinned": {},
+            "place": asdict(place_of(workers)),
+            "list": {item.name: item.spec.schedule.plain() for item in items},
+            "options": options.plain(),
+        }
+        _make_room(folder, described)
+        write_search(folder, described)
+        table = Table(searched["metric"], searched["mode"])
+        run = Run(
+            folder=folder,
+            title=f"{kind} of {searched['study']}",
+            num_trials=len(items),
+            store=store,
+            workers=workers,
+            slots=num_slots(workers, options.max_concurrent),
+            scheduler=FIFOScheduler(),
+            scheduler_name="none",
+            store_budget=options.store_budget,
+        )
+        proposals = [
+            Proposal(
+                values=item.values,
+                assignment=Assignment(item.name, item.spec, fact),
+                keys=foresee(item.spec.schedule, fact),
+            )
+            for item, fact in zip(items, facts, strict=True)
+        ]
+        run_trials(run, FixedList(proposals), table, console)
+    return table
+
+
+def _make_room(folder: Path, described: dict[str, Any]) -> None:
+    """Clear what an earlier run of the same list wrote; raise `UserError` for anything else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        before = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    if before.get("list") != json.loads(json.dumps(described["list"])):
+        raise UserError(
+            f"--out {folder}: is not empty, and not an earlier run of this; name another"
+        )
+    for name in described["list"]:
+        shutil.rmtree(folder / name, ignore_errors=True)
