@@ -39,7 +39,7 @@ def confirm(folder: Path, *, top: int, num_seeds: int, out: str, console: Consol
     values: dict[str, dict[int, float]] = {name: {} for name in names}
     for row in table.rows.values():
         if row.status == "finished" and math.isfinite(row.best):
-            values[row.values["schedule"]][row.values["seed"]] = row.best
+            values[row.values["origin"]][row.values["seed"]] = row.best
     compared = compare_with(names[0], names[1:], values, searched["mode"])
     write_text(Path(out) / CONFIRM, json.dumps(_plain(searched["metric"], values, compared)))
     _show(console, searched["metric"], values, compared, num_seeds)
@@ -55,7 +55,7 @@ def _items(chosen: list[Chosen], seed: int) -> list[Item]:
     return [
         Item(
             f"{name}-seed{seed}",
-            {"schedule": name, "seed": seed},
+            {"origin": name, "seed": seed},
             spec.model_copy(update={"schedule": spec.schedule.model_copy(update={"seed": seed})}),
         )
         for name, spec in specs.items()
@@ -122,4 +122,5 @@ def _verdict(best: str, comparison: Comparison, metric: str) -> str:
         return f"{best} is better than {other} (p = {comparison.p:.3g}, Holm-corrected)"
     if comparison.num_seeds < 2:
         return f"{best} against {other}: cannot tell from {comparison.num_seeds} seeds"
-    return f"{best} is not shown to be better than {other} (p = {comparison.p:.3g})"
+    rather = f"; rather, {other} is" if comparison.high < 0 else ""
+    return f"{best} is not shown to be better than {other} (p = {comparison.p:.3g}){rather}"

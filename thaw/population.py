@@ -80,7 +80,7 @@ class Population:
         """Return `proposal` as it goes on from the donor's last segment."""
         values, schedule = self._build(self._perturbed(donor.values, random))
         begun = donor.assignment.spec.schedule
-        forked = schedule.model_copy(update={"fork": Fork(at=donor.done, schedule=begun)})
+        forked = schedule.model_copy(update={"fork": Fork(at=donor.reached, schedule=begun)})
         spec: TrialSpec = proposal.assignment.spec.model_copy(update={"schedule": forked})
         assignment = replace(proposal.assignment, spec=spec)
         keys = foresee(forked, assignment.facts)
@@ -89,7 +89,8 @@ class Population:
             values=values,
             assignment=assignment,
             keys=keys,
-            done=donor.done,
+            done=donor.reached,
+            reached=donor.reached,
             best=math.nan,
             forked=True,
         )

@@ -67,6 +67,7 @@ def run_trials(
             halted=lambda: bool(table.halted),
         )
         budget = keeper.budget = _budget(run, searcher, table)
+        _keep_warm(run.scheduler, run.slots)
         try:
             _tune(run, table, searcher, keeper)
         finally:
@@ -108,6 +109,24 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),
         ),
     ).fit()
+
+
+def _keep_warm(scheduler: TrialScheduler, num_slots: int) -> None:
+    """Make Tune keep every slot for the next trial.
+
+    Tune 2.60 keeps one idle actor, and ends the others when no trial is due at that moment: those
+    that wait for a trunk, or for the next generation, would start their workers again.
+    """
+    add = scheduler.on_trial_add
+    told: list[Any] = []
+
+    def on_trial_add(controller: Any, trial: Any) -> None:
+        if not told:
+            told.append(trial)
+            controller._actor_cache.increase_max(trial.placement_group_factory, num_slots)
+        add(controller, trial)
+
+    scheduler.on_trial_add = on_trial_add  # type: ignore[method-assign,assignment]
 
 
 def _trial_name(trial: Any) -> str:

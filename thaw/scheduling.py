@@ -73,6 +73,10 @@ class Pauses(FIFOScheduler):
         self._clock = clock
         self._study = study
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""
+        return {}
+
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Let a trial go on that need not pause."""
         value = result[self._study.metric] * (1 if self._study.mode == "max" else -1)

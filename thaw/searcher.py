@@ -58,7 +58,7 @@ class ScheduleSearcher(Searcher):
         """Return the keys that running trials may go on from, and those of trials to come."""
         running = (key for p in self._running.values() for key in p.keys[max(0, p.done - 1) :])
         waiting = (*self._held, *self._resumed)
-        paused = (p.keys[p.done - 1] for p in self._paused.values() if p.done)
+        paused = (p.keys[p.reached - 1] for p in self._paused.values())
         return frozenset(running), frozenset((*paused, *(key for p in waiting for key in p.keys)))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,14 +85,16 @@ class ScheduleSearcher(Searcher):
         if not self._is_last():
             return None
         for paused in self._paused.values():
-            self._source.tell(paused, "stopped", paused.done)
+            if not paused.told:
+                self._source.tell(paused, "stopped", paused.reached)
         self._paused.clear()
         return self.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note how far the trial is, and pass its value on."""
         proposal = self._running[trial_id]
-        proposal.done = max(proposal.done, result["segment"])
+        proposal.reached = result["segment"]
+        proposal.done = max(proposal.done, proposal.reached)
         proposal.cost_s = result["cost_s"]
         value = result[self.metric]
         if not math.isfinite(value):
@@ -138,7 +140,7 @@ class ScheduleSearcher(Searcher):
         if proposal is None:
             return None
         if proposal.forked and not proposal.told:
-            self._source.tell(proposal, "stopped", proposal.done)
+            self._source.tell(proposal, "stopped", proposal.reached)
             proposal.told = True
         self._restart(proposal.name)
         return proposal

@@ -23,6 +23,8 @@ class Proposal:
     """It goes on from another trial's state, with other values than it was asked with."""
     done: int = 0
     """How many of `keys`, from the first on, are known to be in the store."""
+    reached: int = 0
+    """How many segments the trial itself has come through."""
     best: float = math.nan
     cost_s: float = 0.0
     """Device-seconds of its segments so far, whoever trained them."""

@@ -25,7 +25,7 @@ def proposal(name: str, head_lr: float, done: int = 1) -> Proposal:
     made = spec(0.01, head_lr=head_lr)
     assignment = Assignment(name, made, FACTS)
     keys = foresee(made.schedule, FACTS)
-    return Proposal(values=values, assignment=assignment, keys=keys, done=done)
+    return Proposal(values=values, assignment=assignment, keys=keys, done=4, reached=done)
 
 
 def generation(seed: int = 0, num: int = 8) -> tuple[Population, dict[str, Proposal]]:
@@ -65,7 +65,7 @@ def test_the_worst_quarter_goes_on_from_the_best_quarter() -> None:
     assert [one.name for one in next_ones] == [f"{number:04}" for number in range(8)]
     assert [one.name for one in next_ones if one.forked] == ["0000", "0001"]
     assert {one.keys[0] for one in next_ones[:2]} <= donors
-    assert all(one.done == 1 for one in next_ones)
+    assert all(one.reached == 1 for one in next_ones)
 
 
 def test_a_fork_has_other_values_within_their_range() -> None:

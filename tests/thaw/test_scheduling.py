@@ -1,0 +1,62 @@
+"""What rungs compare: shares of a schedule, epochs, or device-seconds."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search_spaces.study import study
+from thaw.scheduling import Clock, Pauses
+from trainables.slot import TRIAL
+from training.errors import UserError
+
+STUDY = study("unfreeze_timing")
+
+
+def result(epoch: int, total: int = 16, cost_s: float = 0.0) -> dict[str, Any]:
+    return {"epoch": epoch, "progress": 100 * epoch / total, "cost_s": cost_s, "val_accuracy": 0.5}
+
+
+def test_by_progress_half_of_a_short_schedule_meets_half_of_a_long_one() -> None:
+    clock = Clock(STUDY, "progress")
+    assert clock.time(result(6, 12)) == clock.time(result(8, 16)) == 50
+    assert (clock.most, clock.grace) == (100, 100 * 3 / 16)
+
+
+def test_by_epochs_lengths_do_not_matter() -> None:
+    clock = Clock(STUDY, "epochs")
+    assert clock.time(result(6, 12)) == clock.time(result(6, 16)) == 6
+    assert (clock.most, clock.grace) == (16, 3)
+
+
+def test_by_cost_the_first_trial_sets_the_unit_at_the_grace_period() -> None:
+    clock = Clock(STUDY, "cost")
+    assert clock.time(result(2, cost_s=20)) == 0, "nobody is judged before the unit is known"
+    assert clock.time(result(3, cost_s=30)) == 3
+    assert clock.time(result(1, cost_s=90)) == 9, "a dear epoch counts for as much as it costs"
+
+
+def test_rungs_are_three_times_as_far_as_the_last() -> None:
+    rungs = Clock(STUDY, "epochs").rungs()
+    assert rungs.passes("a", 2.9, 0.5)
+    assert not rungs.passes("a", 3, 0.5)
+    assert rungs.promote("a", at_least=1) == "a"
+    assert rungs.passes("a", 8.9, 0.5) and not rungs.passes("a", 9, 0.5)
+
+
+def test_an_unknown_unit_is_told() -> None:
+    with pytest.raises(UserError, match="allowed: progress, epochs, cost"):
+        Clock(STUDY, "progess")
+
+
+@pytest.mark.parametrize("value", [0.5, math.nan])
+def test_a_trial_stops_where_it_must_pause(value: float) -> None:
+    clock = Clock(STUDY, "epochs")
+    scheduler = Pauses(clock, STUDY, clock.rungs())
+    trial = SimpleNamespace(config={TRIAL: SimpleNamespace(name="0000")})
+    decisions = [
+        scheduler.on_trial_result(None, trial, {**result(epoch), "val_accuracy": value})
+        for epoch in (2, 3)
+    ]
+    assert decisions == ["CONTINUE", "STOP"]
