@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+
 from thaw.results import Table
 from thaw.searcher import ScheduleSearcher
 from training.budget import Budget
-from training.leases import Lease
+from training.files import StoreFull
+from training.leases import RENEW_S, Lease
 from training.retention import Protected
 from training.store import Store
 
@@ -25,6 +29,8 @@ class StoreBudget:
         self._budget = Budget(store, num_bytes, self._lease)
         self._searcher = searcher
         self._table = table
+        self._over = threading.Event()
+        threading.Thread(target=self._renew, daemon=True).start()
 
     def segment(self, key: str) -> None:
         """Take in one more segment, and make room where there is none."""
@@ -35,4 +41,11 @@ class StoreBudget:
 
     def close(self) -> None:
         """Give the lease back."""
+        self._over.set()
         self._lease.release()
+
+    def _renew(self) -> None:
+        """Renew the lease while a segment takes longer than a lease holds."""
+        while not self._over.wait(RENEW_S):
+            with suppress(StoreFull):  # that must not end the search
+                self._lease.renew(self._searcher.needed()[0])

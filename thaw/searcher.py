@@ -56,7 +56,9 @@ class ScheduleSearcher(Searcher):
 
     def needed(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the keys that running trials may go on from, and those of trials to come."""
-        running = (key for p in self._running.values() for key in p.keys[max(0, p.done - 1) :])
+        running = (
+            key for p in list(self._running.values()) for key in p.keys[max(0, p.done - 1) :]
+        )
         waiting = (*self._held, *self._resumed)
         paused = (p.keys[p.reached - 1] for p in self._paused.values())
         return frozenset(running), frozenset((*paused, *(key for p in waiting for key in p.keys)))

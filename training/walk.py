@@ -58,6 +58,20 @@ def foresee(schedule: Schedule, facts: Facts) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def path_to(key: str, schedule: Schedule, facts: Facts, store: Store) -> list[Step] | None:
+    """Return the way from the root to `key`, or None where no records lead there."""
+    path, history = list[Step](), list[Record]()
+    while (settings := schedule.next(history, facts)) is not None:
+        path.append(Step(child_key(path[-1].key if path else facts.root, settings), settings))
+        if path[-1].key == key:
+            return path
+        record = store.record(path[-1].key)
+        if record is None:
+            return None
+        history.append(record)
+    return None
+
+
 def _ending(schedule: Schedule, history: list[Record], facts: Facts) -> str | None:
     if diverged(schedule, history):
         return "diverged"

@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 import ray
+import torch
 from ray.tune import ExperimentAnalysis, ResultGrid
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -22,6 +23,7 @@ from thaw.best import write_best
 from thaw.options import Options
 from thaw.results import Table, read_search
 from thaw.search import search
+from training.store import Store
 
 pytestmark = pytest.mark.ray
 TRIALS = 5
@@ -110,6 +112,23 @@ def test_best_writes_what_thaw_train_replays(folder: Path) -> None:
     write_best(folder / "out", folder / "best", Console(file=printed))
     assert (folder / "best/model.pt").is_file()
     assert "stages" in printed.getvalue()
+
+
+def test_the_best_state_is_trained_again_where_it_was_dropped(folder: Path) -> None:
+    """The same bits, from the nearest state before it."""
+    write_best(folder / "out", folder / "before", Console(file=io.StringIO()))
+    before = torch.load(folder / "before/model.pt", weights_only=True)
+    store = Store(str(folder / "store"))
+    key = before["key"]
+    for _ in range(2):
+        store.drop_state(key)
+        record = store.record(key)
+        assert record is not None
+        key = record.parent
+    write_best(folder / "out", folder / "after", Console(file=io.StringIO()))
+    after = torch.load(folder / "after/model.pt", weights_only=True)["model_state_dict"]
+    for name, value in before["model_state_dict"].items():
+        assert torch.equal(value, after[name]), name
 
 
 @pytest.fixture(scope="module")
