@@ -26,8 +26,7 @@ def write_best(folder: Path, out: Path | None, console: Console) -> None:
     spec = chosen.spec
     store = Store(facts["options"]["store"])
     if store.state(row["best_key"]) is None:
-        console.print("its state is not in the store any more: what led there is trained again")
-        _train_again(spec, store, row["best_key"], Place(**facts["place"]))
+        _train_again(spec, store, row["best_key"], Place(**facts["place"]), console)
     written = write_model(spec, store, row["best_key"], out or folder / "best")
     console.print(
         f"trial {row['trial']}: best {facts['metric']} {chosen.best:.4f}, "
@@ -37,7 +36,7 @@ def write_best(folder: Path, out: Path | None, console: Console) -> None:
     console.print(written)
 
 
-def _train_again(spec: TrialSpec, store: Store, key: str, place: Place) -> None:
+def _train_again(spec: TrialSpec, store: Store, key: str, place: Place, console: Console) -> None:
     """Train the segment `key` again, from the nearest state before it that is left."""
     facts = spec.facts(place)
     path = path_to(key, spec.schedule, facts, store)
@@ -45,6 +44,7 @@ def _train_again(spec: TrialSpec, store: Store, key: str, place: Place) -> None:
         raise UserError(f"store {store.url}: has no records that lead to {key[:12]}")
     if place.device == "cuda" and not torch.cuda.is_available():
         raise UserError(f"the state {key[:12]} was trained on a GPU, and there is none here")
+    console.print("its state is not in the store any more: what led there is trained again")
     trainer = Trainer(
         spec.build_task(), root=facts.root, seed=spec.schedule.seed, store=store, place=place
     )

@@ -1,5 +1,7 @@
 """`thaw train` and `thaw best`: what they write is what plain torch and timm read."""
 
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,8 @@ def results(folder: Path, **bests: float) -> Path:
         (out / name).mkdir(parents=True)
         (out / name / "schedule.yaml").write_text((folder / "schedule.yaml").read_text())
     options = {"store": str(folder / "store")}
-    write_search(out, {"metric": "val_accuracy", "mode": "max", "options": options})
+    searched = {"metric": "val_accuracy", "mode": "max", "place": asdict(Place())}
+    write_search(out, {**searched, "options": options})
     Table("val_accuracy", "max", rows).write(out)
     return out
 
@@ -167,11 +170,41 @@ def test_best_of_a_search_without_trials_says_so(trained: Path, thaw: Thaw) -> N
     assert thaw.refused("best", folder) == f"{folder}: no trial has a value of val_accuracy yet"
 
 
-def test_best_says_where_a_state_is_gone(trained: Path, thaw: Thaw) -> None:
+def test_best_trains_a_state_again_that_is_gone(trained: Path, thaw: Thaw) -> None:
     folder = results(trained, first=0.9)
     key = keys(trained)[0]
     (trained / "store" / key[:2] / key / "state").unlink()
-    code, _, err = thaw("best", folder)
-    assert code == 2, err
-    assert f"the state {key[:12]} is missing or damaged" in err
-    assert not (folder / "best").exists()
+    code, out, err = thaw("best", folder)
+    assert code == 0, err
+    assert "is trained again" in out
+    written = load(folder / "best/model.pt")["model_state_dict"]
+    assert differing(written, trained, key) == []
+
+
+def test_best_says_where_all_is_gone(trained: Path, thaw: Thaw) -> None:
+    folder = results(trained, second=0.8, first=0.9)
+    shutil.rmtree(trained / "store")
+    assert "has no records that lead to" in thaw.refused("best", folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("extend", "--epochs", 2), "--epochs 2: the schedule has 2 epochs already"),
+        (("extend", "--epochs", 9, "--lr", 0), "--lr 0: must be greater than 0"),
+        (("extend", "--epochs", 9, "--trials", "third"), "allowed: best:N, or names from first"),
+        (("extend", "--epochs", 9, "--trials", "best:0"), "no trial 'best:0'"),
+        (("confirm", "--seeds", 1), "greater than or equal to 2"),
+    ],
+)
+def test_what_cannot_be_is_told_before_ray_starts(
+    trained: Path, thaw: Thaw, arguments: tuple[Any, ...], message: str
+) -> None:
+    folder = results(trained, first=0.9)
+    command, *options = arguments
+    assert message in thaw.refused(command, folder, *options)
+
+
+def test_there_must_be_a_search(tmp_path: Path, thaw: Thaw) -> None:
+    for command in (("extend", "--epochs", 9), ("confirm",)):
+        assert "no results of a search" in thaw.refused(command[0], tmp_path, *command[1:])
