@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from thaw.analysis_commands import add_to
+
 app = typer.Typer(
     name="thaw",
     no_args_is_help=True,
@@ -279,6 +281,9 @@ def store_prune(
     from thaw.store_commands import prune_store
 
     prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
+
+
+add_to(app)
 
 
 def _look_further(folder: str) -> None:
