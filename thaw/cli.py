@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thaw.analysis_commands import add_to
+
 if TYPE_CHECKING:
     from thaw.results import Table
 
@@ -346,6 +348,9 @@ def store_prune(
     from thaw.store_commands import prune_store
 
     prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
+
+
+add_to(app)
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

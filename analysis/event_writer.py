@@ -1,0 +1,88 @@
+"""TensorBoard's event files, written: scalars and HParams, to the byte the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from analysis.readers.events import WRITER
+from analysis.readers.reader import Parameter
+
+FILE_NAME = "events.out.tfevents.0.thaw"
+_STATUS = {"finished": 1, "failed": 2, "diverged": 2, "running": 3}
+
+
+class EventWriter:
+    """Writes the event file of one run; use it in a `with` statement."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make `folder` and begin its file, over one that was written before."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / FILE_NAME).open("wb")
+        self._records = RecordWriter(self._file)
+        self._write(
+            Event(file_version="brain.Event:2", source_metadata=SourceMetadata(writer=WRITER))
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def scalars(self, step: int, wall_s: float, values: Iterable[tuple[str, float]]) -> None:
+        """Write values at a step."""
+        summary = Summary(
+            value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values]
+        )
+        self._write(Event(step=step, wall_time=wall_s, summary=summary))
+
+    def experiment(self, params: Mapping[str, type], metrics: Iterable[str]) -> None:
+        """Write which hyperparameters and metrics the HParams page shows."""
+        kinds: dict[type, int] = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
+        found = api_pb2.Experiment(
+            hparam_infos=[
+                api_pb2.HParamInfo(name=name, type=kinds.get(kind, api_pb2.DATA_TYPE_STRING))
+                for name, kind in params.items()
+            ],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
+        )
+        self._hparams(metadata.EXPERIMENT_TAG, experiment=found)
+
+    def session(self, params: Mapping[str, Parameter], status: str) -> None:
+        """Write the hyperparameters of the run, and how it ended."""
+        start = plugin_data_pb2.SessionStartInfo()
+        for name, value in params.items():
+            if isinstance(value, bool):
+                start.hparams[name].bool_value = value
+            elif isinstance(value, str):
+                start.hparams[name].string_value = value
+            else:
+                start.hparams[name].number_value = value
+        self._hparams(metadata.SESSION_START_INFO_TAG, session_start_info=start)
+        end = plugin_data_pb2.SessionEndInfo(status=_STATUS.get(status, 0))
+        self._hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)
+
+    def _hparams(self, tag: str, **content: object) -> None:
+        data = plugin_data_pb2.HParamsPluginData(**content)
+        value = Summary.Value(
+            tag=tag,
+            tensor=metadata.NULL_TENSOR,
+            metadata=metadata.create_summary_metadata(data),
+        )
+        self._write(Event(summary=Summary(value=[value])))
+
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())

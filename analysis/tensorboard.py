@@ -1,0 +1,129 @@
+"""Runs of any logs as one TensorBoard folder: scalars over the step, and HParams."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison import endings
+from analysis.event_writer import EventWriter
+from analysis.logs import LogError, Logs
+from analysis.metrics import choose_metric, direction
+from analysis.readers.reader import Parameter
+
+_NUM_METRICS = 6
+"""Columns for best and last values on the HParams page: the likeliest metrics."""
+_NO_FILE_NAME = re.compile(r"[^\w.,=+@()\[\] -]")
+_MAX_NAME = 120
+"""Characters of one part of a path."""
+
+
+def write_tensorboard(logs: Logs, out: Path) -> int:
+    """Write a folder for each run below `out`, and return how many there are.
+
+    All metrics of a run are scalars at their steps; times are seconds since its start. The HParams
+    page has the labels and hyperparameters of each run and its best and last values in the
+    likeliest metrics. Existing runs are written over. Raises `LogError` where `out` is no folder
+    that can be written to.
+    """
+    params = _columns(logs.runs)
+    tags, ended = _endings(logs.points)
+    try:
+        with EventWriter(out) as writer:
+            writer.experiment({name: kind for name, (_, kind) in params.items()}, tags)
+        codes = logs.points["run"].cat.codes.to_numpy()
+        names = [str(name) for name in logs.points["run"].cat.categories]
+        borders = np.searchsorted(codes, np.arange(len(names) + 1))
+        for place, folder in enumerate(folders(names)):
+            points = logs.points.iloc[borders[place] : borders[place + 1]]
+            _write_run(out / folder, points, logs.runs, names[place], params, ended)
+    except OSError as error:
+        raise LogError(f"{out}: cannot be written: {error.strerror}") from None
+    return len(names)
+
+
+def folders(runs: Sequence[str]) -> list[Path]:
+    """Return a relative folder for each run, safe and distinct whatever the runs are called."""
+    taken: set[str] = set()
+    found = []
+    for run in runs:
+        path = "/".join(_safe(part) for part in run.split("/") if part) or "run"
+        if path.lower() in taken:
+            path = f"{path}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+        taken.add(path.lower())
+        found.append(Path(path))
+    return found
+
+
+def _safe(part: str) -> str:
+    plain = _NO_FILE_NAME.sub("_", part)[:_MAX_NAME].strip()
+    return plain if plain.strip(".") else "_" * max(1, len(plain))
+
+
+def _write_run(
+    folder: Path,
+    points: pd.DataFrame,
+    runs: pd.DataFrame,
+    run: str,
+    params: Mapping[str, tuple[str, type]],
+    ended: Mapping[str, Mapping[str, float]],
+) -> None:
+    with EventWriter(folder) as writer:
+        writer.session(_params(runs, run, params), str(runs.at[run, "status"]))
+        order = np.argsort(points["step"].to_numpy(), kind="stable")
+        steps = np.rint(points["step"].to_numpy()[order]).astype(np.int64)
+        walls = np.nan_to_num(points["wall_s"].to_numpy()[order])
+        values = points["value"].to_numpy()[order].tolist()
+        tags = (
+            points["metric"].cat.categories[points["metric"].cat.codes.to_numpy()[order]].tolist()
+        )
+        starts = np.flatnonzero(np.append(True, steps[1:] != steps[:-1])).tolist()
+        for start, end in zip(starts, [*starts[1:], len(steps)], strict=True):
+            pairs = zip(tags[start:end], values[start:end], strict=True)
+            writer.scalars(int(steps[start]), float(walls[end - 1]), pairs)
+        summary = [(tag, values[run]) for tag, values in ended.items() if run in values]
+        if summary:
+            writer.scalars(int(steps[-1]), float(walls[-1]), summary)
+
+
+def _endings(points: pd.DataFrame) -> tuple[list[str], dict[str, dict[str, float]]]:
+    """Return the tags of best and last values, and their values by tag and run."""
+    try:
+        first, others = choose_metric(points, None)
+    except LogError:
+        return [], {}
+    found: dict[str, dict[str, float]] = {}
+    for metric in [first, *others][:_NUM_METRICS]:
+        table = endings(points[points["metric"] == metric], direction(metric))
+        for kind in ("best", "last"):
+            found[f"{kind}/{metric}"] = {str(run): float(v) for run, v in table[kind].items()}
+    return list(found), found
+
+
+def _columns(runs: pd.DataFrame) -> dict[str, tuple[str, type]]:
+    """Return the name on the page -> column and type of labels and hyperparameters."""
+    columns = [str(name) for name in runs.columns if ":" in str(name)]
+    return {name.partition(":")[2]: (name, _type(runs[name])) for name in columns}
+
+
+def _type(values: pd.Series) -> type:
+    kinds = {type(value) for value in values.dropna()}
+    if kinds <= {bool, np.bool_}:
+        return bool
+    return str if kinds & {str, bool, np.bool_} else float
+
+
+def _params(
+    runs: pd.DataFrame, run: str, params: Mapping[str, tuple[str, type]]
+) -> dict[str, Parameter]:
+    found = {}
+    for name, (column, kind) in params.items():
+        value = runs.at[run, column]
+        if value is not None and not (isinstance(value, float) and np.isnan(value)):
+            found[name] = kind(value)
+    return found

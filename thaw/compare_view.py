@@ -1,0 +1,71 @@
+"""What `thaw compare` does: one TensorBoard folder for runs of any logs, and a table of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from analysis.comparison import comparison
+from analysis.logs import LogError, read_logs
+from analysis.metrics import choose_metric, direction
+from analysis.steps import shown_step
+from analysis.tensorboard import write_tensorboard
+
+_SHOWN = 50
+_WIDTH = 60
+"""Characters of a run's name that are never cut."""
+
+
+def compare_logs(
+    paths: Sequence[str],
+    out: Path,
+    metric: str | None,
+    mode: str,
+    labels: str | None,
+    table: str | None,
+    console: Console,
+) -> None:
+    """Write the folder, print the table and how to open it; raise `LogError` for bad input."""
+    if mode not in ("auto", "max", "min"):
+        raise LogError(f"--mode {mode!r}: allowed: auto, max, min")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise LogError(f"--out {out}: is not empty; name a new folder")
+    logs = read_logs(
+        [Path(path) for path in paths], labels=labels, table=Path(table) if table else None
+    )
+    chosen, _ = choose_metric(logs.points, metric)
+    found = comparison(logs, chosen, direction(chosen, mode))
+    num_runs = write_tensorboard(logs, out)
+    console.print(f"[bold]{escape(chosen)}[/]", _shown(found), sep="\n")
+    if len(found) > _SHOWN:
+        console.print(f"{_SHOWN} of {len(found):,} runs are shown")
+    console.print(f"\n{num_runs:,} runs in one folder; open it:")
+    console.print(f"  tensorboard --logdir {escape(shlex.quote(str(out)))}", soft_wrap=True)
+
+
+def _shown(found: pd.DataFrame) -> Table:
+    names = ["run", *(str(name).removeprefix("param:") for name in found.columns)]
+    numeric = [False, *map(pd.api.types.is_numeric_dtype, found.dtypes)]
+    table = Table(box=None, pad_edge=False)
+    longest = max(map(len, map(str, found.index[:_SHOWN])))
+    for name, is_number in zip(names, numeric, strict=True):
+        least = min(longest, _WIDTH) if name == "run" else None
+        table.add_column(escape(name), justify="right" if is_number else "left", min_width=least)
+    for row in found.head(_SHOWN).itertuples():
+        table.add_row(*(_text(name, value) for name, value in zip(names, row, strict=True)))
+    return table
+
+
+def _text(name: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if name.endswith("_step"):
+        return shown_step(float(value))
+    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
