@@ -16,7 +16,9 @@ from analysis.readers.reader import Parameter
 from analysis.readers.text import clean
 from analysis.sources import Other
 
-_NO_PARAMETER = re.compile(r"(best|last)_.*|trial|epochs|segments_.*|device_s|status|ended|folder")
+_NO_PARAMETER = re.compile(
+    r"(best|last)_.*|trial|epochs|segments_.*|device_s|cost_s|status|ended|folder"
+)
 """Columns of `trials.csv` that say how a trial went."""
 
 

@@ -78,9 +78,8 @@ def forecast(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Say where runs will be at a later step, how sure that is, and what it would gain."""
-    from rich.console import Console
-
     from thaw.forecast_view import forecast_logs_of, show_forecasts
+    from thaw.view import make_console
 
     step = None if to is None else _read("to", parse_step, to)
     with user_errors():
@@ -91,7 +90,7 @@ def forecast(
         for run in made.forecasts.runs:
             typer.echo(json.dumps(run.plain(), allow_nan=False))
     else:
-        show_forecasts(made, Console())
+        show_forecasts(made, make_console())
 
 
 def compare(
@@ -105,12 +104,11 @@ def compare(
     table: LabelTable = None,
 ) -> None:
     """Put runs side by side: one TensorBoard folder for all, and a table of them."""
-    from rich.console import Console
-
     from thaw.compare_view import compare_logs
+    from thaw.view import make_console
 
     with user_errors():
-        compare_logs(results, Path(out), metric, mode, labels, table, Console())
+        compare_logs(results, Path(out), metric, mode, labels, table, make_console())
 
 
 def _command(report: Report) -> Callable[..., None]:

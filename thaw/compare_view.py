@@ -19,6 +19,7 @@ from analysis.steps import shown_step
 from analysis.tensorboard import write_tensorboard
 
 _SHOWN = 50
+_PARAM = "param:"
 _WIDTH = 60
 """Characters of a run's name that are never cut."""
 
@@ -51,16 +52,29 @@ def compare_logs(
 
 
 def _shown(found: pd.DataFrame) -> Table:
-    names = ["run", *(str(name).removeprefix("param:") for name in found.columns)]
-    numeric = [False, *map(pd.api.types.is_numeric_dtype, found.dtypes)]
+    """Return a table of the runs; their hyperparameters stand in one column."""
+    params = [name for name in found.columns if str(name).startswith(_PARAM)]
+    main = found.drop(columns=params)
     table = Table(box=None, pad_edge=False)
     longest = max(map(len, map(str, found.index[:_SHOWN])))
-    for name, is_number in zip(names, numeric, strict=True):
-        least = min(longest, _WIDTH) if name == "run" else None
-        table.add_column(escape(name), justify="right" if is_number else "left", min_width=least)
-    for row in found.head(_SHOWN).itertuples():
-        table.add_row(*(_text(name, value) for name, value in zip(names, row, strict=True)))
+    table.add_column("run", min_width=min(longest, _WIDTH))
+    for name, kind in main.dtypes.items():
+        is_number = pd.api.types.is_numeric_dtype(kind)
+        table.add_column(escape(str(name)), justify="right" if is_number else "left")
+    if params:
+        table.add_column("parameters", overflow="fold")
+    for (index, run), (_, own) in zip(main.iterrows(), found[params].iterrows(), strict=True):
+        if len(table.rows) == _SHOWN:
+            break
+        cells = [escape(str(index)), *(_text(str(name), value) for name, value in run.items())]
+        table.add_row(*cells, *([_listed(own)] if params else []))
     return table
+
+
+def _listed(params: pd.Series[Any]) -> str:
+    """Return the hyperparameters that a run has, as name=value."""
+    known = ((str(name).removeprefix(_PARAM), value) for name, value in params.items())
+    return "  ".join(f"{escape(name)}={_text(name, v)}" for name, v in known if not pd.isna(v))
 
 
 def _text(name: str, value: Any) -> str:

@@ -60,14 +60,23 @@ class Plan:
 
 
 def settle(
-    options: Options, metric: str, others: list[str], mode: str, unit: Unit, curves: Curves
+    options: Options,
+    metric: str,
+    others: list[str],
+    mode: str,
+    unit: Unit,
+    curves: Curves,
+    stopped: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Return the plan; raise `LogError` where the options contradict each other."""
+    """Return the plan; raise `LogError` where the options contradict each other.
+
+    The runs that were `stopped` by others do not say how long runs are.
+    """
     chosen = [] if options.metric else [_choice_of_metric(metric, others)]
     if options.mode == "auto":
         word = "higher" if mode == "max" else "lower"
         chosen.append(f"By its name, {word} {metric} is better; --mode says otherwise.")
-    ends, base, said = _ends(options, curves)
+    ends, base, said = _ends(options, curves, stopped)
     target = options.target or ends[-1]
     if len(ends) < 2 or ends[0] <= 0:
         raise LogError("--phases: at least two ends are needed, all above 0")
@@ -100,12 +109,14 @@ def _choice_of_metric(metric: str, others: list[str]) -> str:
     return f"No --metric was given: {metric}. Others: {', '.join(others[:most])}{more}."
 
 
-def _ends(options: Options, curves: Curves) -> tuple[tuple[float, ...], float, list[str]]:
+def _ends(
+    options: Options, curves: Curves, stopped: frozenset[str]
+) -> tuple[tuple[float, ...], float, list[str]]:
     """Return phase ends, base length, and what to say of them."""
     if options.phases:
         standard = options.phases[0] == STANDARD_ENDS[0]
         return options.phases, STANDARD_BASE if standard else options.phases[0], []
-    length = _usual_length(curves)
+    length = _usual_length(curves, stopped)
     standard_target = options.target in (None, STANDARD_ENDS[-1])
     if standard_target and STANDARD_ENDS[-1] <= length <= 2 * STANDARD_ENDS[-1]:
         return STANDARD_ENDS, STANDARD_BASE, []
@@ -122,9 +133,14 @@ def _ends(options: Options, curves: Curves) -> tuple[tuple[float, ...], float, l
     )
 
 
-def _usual_length(curves: Curves) -> float:
-    """Return the largest step that at least half of the runs with values reach."""
+def _usual_length(curves: Curves, stopped: frozenset[str]) -> float:
+    """Return the largest step that at least half of the runs with values reach.
+
+    Runs that were stopped count only where there are no others.
+    """
     filled = np.flatnonzero(curves.num_points())
+    free = [index for index in filled if curves.runs[index] not in stopped]
+    filled = np.array(free) if free else filled
     lasts = np.sort(curves.steps[curves.offsets[filled + 1] - 1])[::-1]
     return float(lasts[(len(lasts) - 1) // 2])
 

@@ -29,7 +29,7 @@ _COLUMNS = (
 )
 _TAKEN = frozenset(_COLUMNS.split())
 """Names of columns, which a label must not take."""
-_STOPPED = frozenset({"stopped", "pruned"})
+STOPPED = frozenset({"stopped", "pruned"})
 _SEEDS = frozenset({"seed", "random_seed", "rng_seed", "repeat", "replicate", "rep", "fold"})
 
 
@@ -128,7 +128,7 @@ def _state(status: str, num: int, last: float, reached: bool, plan: Plan) -> tup
     target = shown_step(plan.target)
     if num == 0:
         return NO_VALUES, f"no finite value of {plan.metric}"
-    if status in _STOPPED:
+    if status in STOPPED:
         return CENSORED, f"stopped early, at {shown_step(last)}"
     if reached:
         return COMPLETE, "" if status in ("", "finished") else f"its log says {status}"

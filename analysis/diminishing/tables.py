@@ -20,7 +20,7 @@ from analysis.diminishing.phases import (
     totals_of,
 )
 from analysis.diminishing.plan import Plan, settle
-from analysis.diminishing.runs import label_names, runs_table
+from analysis.diminishing.runs import STOPPED, label_names, runs_table
 from analysis.logs import LogError, Logs
 from analysis.metrics import choose_metric, direction, unit_of
 from analysis.selection import select
@@ -63,7 +63,8 @@ def compute(logs: Logs, options: Options) -> Tables:
     metric, others = choose_metric(logs.points, options.metric)
     curves = select(logs.points, logs.runs.index, metric, options.smooth)
     mode = direction(metric, options.mode)
-    plan = settle(options, metric, others, mode, unit_of(metric, curves.values), curves)
+    unit = unit_of(metric, curves.values)
+    plan = settle(options, metric, others, mode, unit, curves, _stopped(logs))
     runs = runs_table(logs, curves, plan)
     gains = gains_of(curves, runs, plan)
     totals = totals_of(gains, plan)
@@ -88,6 +89,11 @@ def compute(logs: Logs, options: Options) -> Tables:
         ahead=ahead,
         notes=logs.notes,
     )
+
+
+def _stopped(logs: Logs) -> frozenset[str]:
+    status = logs.runs["status"]
+    return frozenset(map(str, status.index[status.isin(STOPPED)]))
 
 
 def _grouped(options: Options, labels: tuple[str, ...]) -> Options:

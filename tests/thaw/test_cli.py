@@ -107,7 +107,7 @@ def test_what_is_neither_study_nor_file_cannot_be_trained(thaw: Thaw) -> None:
 
 def test_an_unknown_scheduler_is_named(thaw: Thaw) -> None:
     line = thaw.refused("search", STUDY, "--scheduler", "ashe")
-    allowed = "asha, asha-promote, hyperband, median, none"
+    allowed = "asha, asha-promote, hyperband, median, pbt, none"
     assert line == f"unknown --scheduler 'ashe' (did you mean 'asha'?); allowed: {allowed}"
 
 
