@@ -125,12 +125,17 @@ class ScheduleSearcher(Searcher):
         """Restore nothing: see `save`."""
 
     def _promoted(self) -> Proposal | None:
-        """Return a paused trial that ranks among the best of its rung by now."""
-        name = self._rungs.promote(self._paused) if self._rungs is not None else None
-        if name is None:
-            return None
-        self._restart(name)
-        return self._paused.pop(name)
+        """Return a paused trial that ranks among the best of its rung by now, if it can start.
+
+        One that cannot, since another trains what comes next, is held back like a new one.
+        """
+        while self._rungs is not None and (name := self._rungs.promote(self._paused)):
+            self._restart(name)
+            proposal = self._paused.pop(name)
+            if self._free(proposal):
+                return proposal
+            self._held.append(proposal)
+        return None
 
     def _replayed(self) -> Proposal | None:
         """Return the next trial of an earlier run, if it can start."""
