@@ -81,7 +81,7 @@ class Bookkeeper(Callback):
         row.ended = ended
         if row.status == "stopped":
             row.ended = f"stopped by {self._scheduler} at epoch {row.epochs}"
-        self._table.write(self._folder)
+        self._table.write_soon(self._folder)
         self._view.refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -8,8 +8,8 @@ stopped never comes back.
 
 from __future__ import annotations
 
-import heapq
 import math
+from bisect import insort
 from collections.abc import Container, Sequence
 from typing import Protocol
 
@@ -36,7 +36,8 @@ class Rungs:
         """Begin with empty rungs at `milestones`; one in `reduction` trials is promoted."""
         self._milestones = tuple(milestones)
         self._reduction = reduction
-        self._values: list[dict[str, float]] = [{} for _ in milestones]
+        self._names: list[set[str]] = [set() for _ in milestones]
+        self._ranking: list[list[tuple[float, int, str]]] = [[] for _ in milestones]
         self._promoted: list[set[str]] = [set() for _ in milestones]
 
     def passes(self, name: str, time: float, value: float) -> bool:
@@ -47,7 +48,7 @@ class Rungs:
         for level, milestone in enumerate(self._milestones):
             if time < milestone or name in self._promoted[level]:
                 continue
-            self._values[level].setdefault(name, -math.inf if math.isnan(value) else value)
+            self._enter(level, name, value)
             if name not in self._top(level):
                 return False
             self._promoted[level].add(name)
@@ -71,9 +72,15 @@ class Rungs:
                     return name
         return None
 
+    def _enter(self, level: int, name: str, value: float) -> None:
+        """Enter a trial at a rung, once; one without a finite value is counted but never ranked."""
+        names = self._names[level]
+        if name not in names:
+            names.add(name)
+            if math.isfinite(value):
+                insort(self._ranking[level], (-value, len(names), name))
+
     def _top(self, level: int, at_least: int = 0) -> list[str]:
         """Return the best of a rung, best first; equal ones in the order of their arrival."""
-        values = self._values[level]
-        finite = {name: value for name, value in values.items() if value > -math.inf}
-        number = max(at_least, len(values) // self._reduction)
-        return heapq.nlargest(number, finite, key=finite.__getitem__)
+        number = max(at_least, len(self._names[level]) // self._reduction)
+        return [name for _, _, name in self._ranking[level][:number]]

@@ -86,9 +86,9 @@ class Pauses(FIFOScheduler):
 
 
 def make_scheduler(
-    study: Study, name: str, rung_by: str, *, population: Callable[[float], Population]
+    study: Study, name: str, rung_by: str, population: Callable[[float], Population] | None = None
 ) -> TrialScheduler:
-    """Return a scheduler by name; `population` makes one for its interval, if it is wanted.
+    """Return a scheduler by name; `pbt` needs a maker of populations, by their interval.
 
     Raises `UserError` for what is unknown.
     """
@@ -100,6 +100,7 @@ def make_scheduler(
     if name == "asha-promote":
         return Pauses(clock, study, clock.rungs())
     if name == "pbt":
+        assert population is not None
         return Pauses(clock, study, population(clock.grace))
     made: TrialScheduler
     if name == "hyperband":

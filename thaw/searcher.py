@@ -135,17 +135,23 @@ class ScheduleSearcher(Searcher):
         return self._exhausted and not (self._running or self._held or self._resumed)
 
     def _promoted(self) -> Proposal | None:
-        """Return a paused trial that may go on by now; one that was forked is told at once."""
-        if self._pausing is None:
-            return None
-        proposal = self._pausing.next(self._paused, is_last=self._is_last())
-        if proposal is None:
-            return None
-        if proposal.forked and not proposal.told:
-            self._source.tell(proposal, "stopped", proposal.reached)
-            proposal.told = True
-        self._restart(proposal.name)
-        return proposal
+        """Return a paused trial that may go on by now, if it can start.
+
+        One that cannot, since another trains what comes next, is held back like a new one. One that
+        was forked is told at once.
+        """
+        while self._pausing is not None:
+            proposal = self._pausing.next(self._paused, is_last=self._is_last())
+            if proposal is None:
+                break
+            if proposal.forked and not proposal.told:
+                self._source.tell(proposal, "stopped", proposal.reached)
+                proposal.told = True
+            self._restart(proposal.name)
+            if self._free(proposal):
+                return proposal
+            self._held.append(proposal)
+        return None
 
     def _replayed(self) -> Proposal | None:
         """Return the next trial of an earlier run, if it can start."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,9 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Return the next segment's result."""
-        return self._report(next(self._visits))
+        result = next(self._results)
+        self._key = result["key"]
+        return result
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial; the workers stay."""
@@ -67,7 +69,7 @@ class Slot(tune.Trainable):
         """Replay up to the saved key; every segment on the way is in the store."""
         key = (checkpoint or {}).get("key")
         while key and self._key != key:
-            self._report(next(self._visits))
+            self.step()
 
     def cleanup(self) -> None:
         """End the worker group and wait for it."""
@@ -77,15 +79,8 @@ class Slot(tune.Trainable):
     def _begin(self, trial: Assignment) -> None:
         self._trial = trial
         self._key = ""
-        self._epoch = 0
-        self._cost_s = 0.0
-        self._num_epochs = sum(
-            stage.epochs
-            for stage in trial.spec.schedule.stages
-            if stage.data == trial.spec.schedule.objective
-        )
-        self._visits: Iterator[Visit] = walk(
-            trial.spec.schedule, trial.facts, self._store, self._train
+        self._results: Iterator[dict[str, Any]] = results(
+            trial, walk(trial.spec.schedule, trial.facts, self._store, self._train)
         )
 
     def _train(self, path: Sequence[Step]) -> Record:
@@ -93,24 +88,28 @@ class Slot(tune.Trainable):
             self._pool = Pool(self._workers)
         return self._pool.train(self._trial.spec, self._trial.facts, path)
 
-    def _report(self, visit: Visit) -> dict[str, Any]:
+
+def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, Any]]:
+    """Yield what Tune is told of each segment that a trial visits."""
+    stages, objective = trial.spec.schedule.stages, trial.spec.schedule.objective
+    num_epochs = sum(stage.epochs for stage in stages if stage.data == objective)
+    epoch, cost_s = 0, 0.0
+    for visit in visits:
         record = visit.record
-        objective = self._trial.spec.schedule.objective
-        self._key = record.key
-        self._epoch += record.data == objective
-        self._cost_s += record.device_s
-        replayed = bool(self._trial.until) and record.index + 1 >= self._trial.until
-        ended = self._trial.because if replayed else visit.ended or ""
-        return {
-            **_metrics(record, self._trial.facts, objective),
-            "epoch": self._epoch,
-            "progress": 100 * self._epoch / self._num_epochs,
+        epoch += record.data == objective
+        cost_s += record.device_s
+        replayed = bool(trial.until) and record.index + 1 >= trial.until
+        ended = trial.because if replayed else visit.ended or ""
+        yield {
+            **_metrics(record, trial.facts, objective),
+            "epoch": epoch,
+            "progress": 100 * epoch / num_epochs,
             "segment": record.index + 1,
             "stage": visit.stage,
             "lr": record.lr_last,
             "reused": visit.reused,
             "device_s": record.device_s,
-            "cost_s": self._cost_s,
+            "cost_s": cost_s,
             "key": record.key,
             "ended": ended,
             "done": bool(ended),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from torch import nn
 
@@ -63,16 +64,21 @@ def match_layers(
     Every group must be covered and every row must take a group that no earlier row takes (a "*"
     may be left with nothing), or `UserError` says which.
     """
+    return dict(_match(tuple(table), layers, where))
+
+
+@lru_cache(maxsize=1024)  # a search asks the same for every segment of every trial
+def _match(patterns: tuple[str, ...], layers: tuple[str, ...], where: str) -> dict[str, str]:
     rows: dict[str, str] = {}
     for layer in layers:
-        row = next((pattern for pattern in table if fnmatchcase(layer, pattern)), None)
+        row = next((pattern for pattern in patterns if fnmatchcase(layer, pattern)), None)
         if row is None:
             raise UserError(
                 f"{where}: no row covers the layer group {layer!r}; "
                 'give it a multiplier or "frozen" (a last row "*" covers the rest)'
             )
         rows[layer] = row
-    for pattern in table:
+    for pattern in patterns:
         matched = [layer for layer in layers if fnmatchcase(layer, pattern)]
         if not matched:
             raise unknown(f"layer group in {where}:", pattern, layers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
@@ -96,5 +97,10 @@ class Settings:
         """Return plain data with a fixed order, from which the key is made."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("optimizer", "augment", "compute"):
-            data[name] = data[name].model_dump()
-        return data | {"place": asdict(self.place)}
+            data[name] = dict(_dumped(data[name]))
+        return data | {"place": dict(vars(self.place))}
+
+
+@lru_cache(maxsize=1024)  # the same for every segment of a stage, and for most of all stages
+def _dumped(config: Config) -> dict[str, Any]:
+    return config.model_dump()

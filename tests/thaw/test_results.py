@@ -1,6 +1,7 @@
 """The table of a search: what a row keeps, how rows are ranked, what the files say."""
 
 import csv
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,21 @@ def test_a_row_is_read_back_from_the_file(tmp_path: Path) -> None:
     write_search(tmp_path, SEARCHED)
     Table("val_accuracy", "max", {"a": row}).write(tmp_path)
     assert Row.from_plain(read_search(tmp_path)[1][0], "val_accuracy") == row
+
+
+def test_a_table_is_written_again_when_twenty_times_its_writing_have_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count()  # a second passes between two looks at it, so writing takes one
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    kept = table(0.5)
+
+    def is_written() -> bool:
+        (tmp_path / TABLE).unlink(missing_ok=True)
+        kept.write_soon(tmp_path)
+        return (tmp_path / TABLE).exists()
+
+    assert [is_written() for _ in range(21)] == [True, *[False] * 19, True]
 
 
 def test_the_journal_remembers_who_trained_what(tmp_path: Path) -> None:
