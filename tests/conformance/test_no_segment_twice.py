@@ -15,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from benchmarks._loop import Broken, Loop, Shelf, Trial, Workshop
 from search_spaces.study import Study
 from tests.thaw.helpers import FACTS, HEAD_ONLY
-from thaw.scheduling import Promoting, make_scheduler
+from thaw.scheduling import Pauses, make_scheduler
 from thaw.searcher import ScheduleSearcher
 from thaw.trials import FixedList, Proposal
 from trainables.slot import TRIAL, Assignment, results
@@ -161,7 +161,7 @@ def search(
             metric="val_accuracy",
             mode="max",
             num_slots=num_slots,
-            rungs=scheduler.rungs if isinstance(scheduler, Promoting) else None,
+            pausing=scheduler.pausing if isinstance(scheduler, Pauses) else None,
         ),
         scheduler,
         begin,
