@@ -109,11 +109,8 @@ def _place(piece: Piece, runs: list[tuple[Run, list[Piece]]]) -> None:
                     return
                 case Relation.LARGER:
                     run.copies.append((old.content.source, 0))
-                    known[place], run.contents[place], run.parts[place] = (
-                        piece,
-                        piece.content,
-                        piece.part,
-                    )
+                    known[place], run.contents[place] = piece, piece.content
+                    run.parts[place] = piece.part
                     return
         if all(_relation(piece, old) is Relation.PART for old in known):
             run.anew = run.anew or (piece.begins_anew and piece.family == "openmmlab")
@@ -131,13 +128,10 @@ def _relation(new: Piece, old: Piece) -> Relation:
 
 def _named(name: PurePosixPath, below: str, runs: list[Run]) -> Iterable[Run]:
     for run in runs:
-        found = run.contents[0].source.found
-        own = (
-            name if len(runs) == 1 else run_name(found.name, _family(run.contents[0]), alone=False)
-        )
+        found, family = run.contents[0].source.found, _family(run.contents[0])
+        own = name if len(runs) == 1 else run_name(found.name, family, alone=False)
         shown = str(own / below) if own.parts or below else found.root or short(found.name)
-        apart = len(runs) > 1 and _family(run.contents[0]) == "events"
-        run.name = f"{shown}/events" if apart else shown
+        run.name = f"{shown}/events" if len(runs) > 1 and family == "events" else shown
         yield run
 
 

@@ -57,9 +57,7 @@ def read_logs(
     `table` a CSV file with a column `run` and one for each label, which goes before the pattern.
     Raises `LogError` where a path does not exist, no file is a log, or the labels fit no run.
     """
-    for path in paths:
-        if not path.exists():
-            raise LogError(f"{path}: no such file or folder")
+    _check(paths)
     sources, others = recognised(paths)
     points, notes, known = Points(), Notes(), dict[str, _Known]()
     for place, found in sorted(grouped(sources).items()):
@@ -67,12 +65,13 @@ def read_logs(
         others += [Other(source.found, problem) for source, problem in group.failed]
         for run in group.runs:
             joined = join(run.parts)
-            run.parts.clear()
-            if joined.curves:
-                name = _unique(run.name, known)
-                known[name] = _Known.of(run, joined)
-                points.add(name, joined.curves)
-                notes.add(name, run, joined)
+            if not joined.curves:
+                others += [Other(c.source.found, "no value was measured") for c in run.contents]
+                continue
+            name = _unique(run.name, known)
+            known[name] = _Known.of(run, joined)
+            points.add(name, joined.curves)
+            notes.add(name, run, joined)
     facts = {name: entry.facts for name, entry in known.items()}
     others = attach(list(facts.values()), others)
     stopped = end_of_trials([(entry.facts, entry.last_step) for entry in known.values()])
@@ -86,6 +85,17 @@ def read_logs(
         tuple(Unused(str(other.found.name), other.reason) for other in others),
         tuple(said),
     )
+
+
+def _check(paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            why = (
+                "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
+            )
+            raise LogError(f"{path}: {why}") from None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from analysis.readers.reader import LogFile, Reader
 
 TRIALS = frozenset({"trial", "status", "ended", "folder", "segments_trained"})
 """Columns of `trials.csv`, the table of a thaw search."""
+_TRIALS_ONLY = "segments_trained"
 _SEARCH = frozenset({"study", "metric", "mode", "options"})
+_SEARCH_ONLY = '"options"'
 _REPORT = "thaw_report"
 """Key in the `summary.json` of a report."""
 _SETTINGS = re.compile(r"param|config|args|settings|hyper", re.IGNORECASE)
@@ -97,18 +99,18 @@ def role_of(head: Head) -> str:
     """Tell what a file that is no log says about the runs beside it, "" for nothing."""
     if head.path.name == "error.txt":
         return "error"
-    if TRIALS.issubset(head.columns):
+    if _TRIALS_ONLY in head.text and TRIALS.issubset(head.columns):
         return "trials"
-    if len(head.objects) > 1 or not head.text.lstrip().startswith("{") or head.size > _MOST_BYTES:
+    named = _SETTINGS.search(head.path.name) is not None
+    if not (named or _REPORT in head.text or _SEARCH_ONLY in head.text):
         return ""
-    if isinstance(document := head.document, dict):
-        if _REPORT in document:
-            return "report"
-        if document.keys() >= _SEARCH:
-            return "search"
-        if _SETTINGS.search(head.path.name) and not reader_of(head):
-            return "settings"
-    return ""
+    if head.size > _MOST_BYTES or not isinstance(document := head.document, dict):
+        return ""
+    if _REPORT in document:
+        return "report"
+    if document.keys() >= _SEARCH:
+        return "search"
+    return "settings" if named and not reader_of(head) else ""
 
 
 def read(source: Source) -> Content:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from analysis.readers.text import clean
+
+_NO_FILE = "not a file: a socket, pipe or device"
 
 
 @dataclass(frozen=True)
@@ -53,34 +54,35 @@ def _prefixes(paths: Sequence[Path]) -> list[PurePosixPath]:
 
 def _below(root: Path, prefix: PurePosixPath, name: str) -> Iterator[Found]:
     if not root.is_dir():
-        yield _file(root, root, (prefix.parent if prefix.parts else prefix) / clean(root.name), "")
+        reason = "" if root.is_file() else _NO_FILE
+        yield Found(root, (prefix.parent if prefix.parts else prefix) / clean(root.name), reason)
         return
-    refused: list[OSError] = []
-    for folder, folders, files in os.walk(root, onerror=refused.append):
-        here = Path(folder)
-        shown = prefix / PurePosixPath(*map(clean, here.relative_to(root).parts))
-        links = [entry for entry in folders if (here / entry).is_symlink()]
-        hidden = [entry for entry in folders if entry.startswith(".") and entry not in links]
-        folders[:] = sorted(set(folders).difference(links, hidden))
-        for entry in hidden:
-            yield Found(here / entry, shown / clean(entry), "a hidden folder")
-        for entry in sorted([*files, *links]):
-            yield _file(root, here / entry, shown / clean(entry), name)
-    for error in refused:
-        path = Path(error.filename)
-        shown = prefix / PurePosixPath(*map(clean, path.relative_to(root).parts))
-        yield Found(path, shown, f"a folder that cannot be read: {error.strerror}")
+    waiting = [(root, prefix)]
+    while waiting:
+        folder, shown = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Found(folder, shown, f"a folder that cannot be read: {error.strerror}")
+            continue
+        inner = []
+        for entry in entries:
+            path, place = folder / entry.name, shown / clean(entry.name)
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                inner.append((path, place))
+            else:
+                yield Found(path, place, _why_not(root, path, entry), name)
+        waiting += reversed(inner)
 
 
-def _file(root: Path, path: Path, name: PurePosixPath, root_name: str) -> Found:
-    try:
-        mode = path.lstat().st_mode
-    except OSError as error:
-        return Found(path, name, f"cannot be read: {error.strerror}")
-    if stat.S_ISLNK(mode):
-        return Found(path, name, _why_link(root, path))
-    reason = "" if stat.S_ISREG(mode) else "not a file: a socket, pipe or device"
-    return Found(path, name, reason, root_name)
+def _why_not(root: Path, path: Path, entry: os.DirEntry[str]) -> str:
+    """Say why an entry of a folder is not read, "" for a file."""
+    if entry.is_symlink():
+        return _why_link(root, path)
+    if entry.is_dir(follow_symlinks=False):
+        return "a hidden folder"
+    return "" if entry.is_file(follow_symlinks=False) else _NO_FILE
 
 
 def _why_link(root: Path, path: Path) -> str:

@@ -15,7 +15,7 @@ _SHORT, _LONG = 2**12, 2**18
 """Bytes; the first line of MMCV's logs holds the whole configuration, hence the longer one."""
 DOCUMENT_BYTES = 2**26
 """A JSON document cannot be streamed: above this size it is not read."""
-_LINES = 20
+_LINES, _OBJECTS = 20, 6
 _MAGIC = (
     (b"SQLite format 3", "an SQLite database"),
     (b"PK\x03\x04", "a zip archive, such as a checkpoint"),
@@ -58,7 +58,8 @@ class Head:
     def lines(self) -> list[str]:
         """The first complete lines that are not blank."""
         whole = len(self.data) == self.size
-        lines = self.text.splitlines()[: None if whole else -1]
+        text = self.text.replace("\r\n", "\n").replace("\r", "\n")
+        lines = text.split("\n")[: None if whole else -1]
         return [line for line in lines if line.strip()][:_LINES]
 
     @cached_property
@@ -66,9 +67,10 @@ class Head:
         """The JSON objects among the first lines, none unless most lines are one."""
         if not self.text.lstrip().startswith("{") and '{"' not in self.text:
             return []
-        begun = [line for line in self.lines if line.lstrip().startswith("{")]
+        lines = self.lines[:_OBJECTS]
+        begun = [line for line in lines if line.lstrip().startswith("{")]
         found = [item for item in map(parse_object, begun) if item is not None]
-        return found if 2 * len(found) >= len(self.lines) else []
+        return found if 2 * len(found) >= len(lines) else []
 
     @cached_property
     def document(self) -> Any:

@@ -41,10 +41,12 @@ def records(file: LogFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error:
             file.broken(before + 1, reader.line_num - before)
             continue
+        if not cells or cells[0].startswith("#") or (len(cells) == 1 and not cells[0].strip()):
+            continue
         width = width or len(cells)
         if (swallowed := reader.line_num - before) > 1 and len(cells) != width:
             file.broken(before + 1, swallowed)
-        elif cells and not cells[0].startswith("#"):
+        else:
             yield before + 1, cells
 
 
@@ -91,7 +93,7 @@ class Table:
         return Row(step, values, epoch, wall_s, run)
 
     def _row_with_gaps(self, number: int, cells: list[str]) -> Row | None:
-        if not any(map(str.strip, cells)) or [clean(cell) for cell in cells] == self._header:
+        if not any(map(str.strip, cells)) or list(map(clean, cells)) == self._header:
             return None
         if len(cells) < len(self._header) or (step := cell_number(cells[self._step])) is None:
             return self._broken(number)

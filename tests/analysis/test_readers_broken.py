@@ -244,3 +244,17 @@ def test_json_of_any_shape_never_raises(
 
 def test_every_reader_takes_part_in_these_tests() -> None:
     assert {sample.kind for sample in SAMPLES} | {"lcdb"} == {reader.kind for reader in READERS}
+
+
+def test_a_log_of_nothing_but_unmeasured_values_is_named(tmp_path: Path) -> None:
+    assert reason(tmp_path, "bad.csv", "step,bbox_mAP\n1,-1\n") == "no value was measured"
+
+
+def test_lines_before_the_header_may_be_blank_or_comments(tmp_path: Path) -> None:
+    logs = read(tmp_path, {"log": "  \n# made by hand\nstep,loss\n\n1,2\n"})
+    assert curves(logs) == {"loss": [(1, 2)]}
+
+
+def test_a_rare_line_separator_in_a_header_is_none(tmp_path: Path) -> None:
+    logs = read(tmp_path, {"x.csv": "step,metric,value\x1cx\n1,loss,2\n"})
+    assert curves(logs) == {"value\ufffdx": [(1, 2)]}
