@@ -42,13 +42,13 @@ _CONNECT_S = 5.0
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Connect to the cluster at `address`, or start Ray here and stop it at the end."""
+    if address is not None:
+        _check_reachable(address)
     if ray.is_initialized():
         yield
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address is not None:
-        _check_reachable(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _own_address() if address is None else nullcontext():
         try:
