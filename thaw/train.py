@@ -66,7 +66,8 @@ def train_spec(
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
     if out is not None:
-        console.print(write_model(spec, store, visits[-1].record.key, Path(out)))
+        last = spec.schedule.way([visit.record for visit in visits])[-1]
+        console.print(write_model(spec, store, visits[last].record.key, Path(out)))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:
