@@ -15,6 +15,7 @@ from training.schedule import Schedule
 STUDIES = {
     "unfreeze_timing": "search_spaces.unfreeze_timing",
     "lr_sequence": "search_spaces.lr_sequence",
+    "stage2_lr": "search_spaces.stage2_lr",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
 

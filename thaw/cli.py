@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to
+from thaw.data_commands import add_data_to
 
 if TYPE_CHECKING:
     from thaw.results import Table
@@ -40,7 +41,10 @@ Sets = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="Folder with train/<class>/* and val/<class>/*; default: embedded data."),
+    typer.Option(
+        help="Folder with the data, laid out as the system wants it (train/<class>/* and "
+        "val/<class>/*, or COD10K's Train and Test); default: embedded data."
+    ),
 ]
 StoreOption = Annotated[
     str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
@@ -351,6 +355,7 @@ def store_prune(
 
 
 add_to(app)
+add_data_to(app)
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

@@ -50,6 +50,13 @@ def load_weights(model: nn.Module, path: str, *, ignore: Iterable[str]) -> None:
     model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
 
 
+def checkpoint_epoch(path: str) -> int | None:
+    """Return the number of epochs that a checkpoint says it was trained for, if it does."""
+    data = _read_plain(path)
+    epoch = data.get("epoch") if isinstance(data, dict) else None
+    return epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
+
+
 def file_digest(path: str) -> str:
     """Return the SHA-256 of a file; raise `UserError` where it cannot be read."""
     try:
@@ -59,14 +66,18 @@ def file_digest(path: str) -> str:
         raise UserError(f"checkpoint {path}: {error.strerror}") from None
 
 
-def _read(path: str) -> dict[str, Tensor]:
+def _read_plain(path: str) -> Any:
     if not Path(path).is_file():
         raise UserError(f"checkpoint {path}: no such file")
     try:
-        data: Any = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"checkpoint {path}: no plain torch checkpoint ({reason})") from None
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    data = _read_plain(path)
     for name in ("model_state_dict", "state_dict"):
         if isinstance(data, dict) and isinstance(data.get(name), dict):
             data = data[name]

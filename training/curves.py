@@ -157,8 +157,29 @@ class Piecewise(_Curve):
         return prod(drop.factor for drop in self.drops if step >= drop.at_epoch * steps_per_epoch)
 
 
+class Part(_Curve):
+    """A piece of a longer curve, wherever the span ends: how a run that was cut off goes on."""
+
+    kind: Literal["part"] = "part"
+    of: Annotated[
+        Constant | Linear | Cosine | OneCycle | Step | Poly | ConstantCooldown | Piecewise,
+        Field(discriminator="kind"),
+    ]
+    """The whole curve."""
+    after_epochs: Annotated[float, Field(ge=0)]
+    """Epochs of the whole curve that lie before the span."""
+    of_epochs: Annotated[float, Field(gt=0)]
+    """Length of the whole curve in epochs; past its end the LR stays where that is."""
+
+    def factor(self, step: int, num_steps: int, steps_per_epoch: int) -> float:
+        """Return the whole curve's factor, as many steps later as lie before the span."""
+        num_whole = max(1, round(self.of_epochs * steps_per_epoch))
+        at = min(step + round(self.after_epochs * steps_per_epoch), num_whole - 1)
+        return self.of.factor(at, num_whole, steps_per_epoch)
+
+
 Curve = Annotated[
-    Constant | Linear | Cosine | OneCycle | Step | Poly | ConstantCooldown | Piecewise,
+    Constant | Linear | Cosine | OneCycle | Step | Poly | ConstantCooldown | Piecewise | Part,
     Field(discriminator="kind"),
 ]
 
