@@ -76,15 +76,17 @@ def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _add_row(table: Table, visit: Visit, num_segments: int) -> None:
+    """Show a segment; metrics with a slash in their name are details, for the logs."""
     record = visit.record
+    metrics = {name: value for name, value in record.metrics.items() if "/" not in name}
     if len(table.columns) == 3:
-        for name in (*record.metrics, "seconds"):
+        for name in (*metrics, "seconds"):
             table.add_column(name.replace("_", " "), justify="right")
     seconds = "reused" if visit.reused else f"{record.device_s:.1f}"
     table.add_row(
         f"{record.index + 1}/{num_segments}",
         visit.stage,
         f"{record.lr_last:.3g}",
-        *(f"{value:.4f}" for value in record.metrics.values()),
+        *(f"{value:.4f}" for value in metrics.values()),
         seconds,
     )
