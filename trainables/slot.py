@@ -109,6 +109,7 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
             "event": visit.event,
             "lr": record.lr_last,
             "reused": visit.reused,
+            "micro_batches": record.micro_batches,
             "device_s": record.device_s,
             "cost_s": cost_s,
             "key": record.key,

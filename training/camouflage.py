@@ -28,7 +28,7 @@ from training.task import Totals
 
 SAMPLE = "sample"
 """Name of the data set that needs no files."""
-_SAMPLE_TRAIN, _SAMPLE_VAL = 96, 48
+_SAMPLE_TRAIN, _SAMPLE_VAL = 256, 64
 _SAMPLE_DIFFICULTY = 0.4
 _EVAL_BATCH = 16
 _MEASURES = {"iou": iou, "dice": dice, "mae": mae, "s_measure": s_measure}

@@ -12,8 +12,10 @@ import numpy as np
 _NUM_WAVES = 6
 _NUM_BUMPS = 5
 _LOW_PX, _HIGH_PX = 5.0, 14.0
-_PHASE, _SCALE, _COLOUR = np.pi, 0.7, 0.25
-"""What an object at difficulty 0 differs by: radians, a share of the wavelength, of full scale."""
+_PHASE, _SCALE, _COLOUR = np.pi, 1.2, 0.5
+"""What an object at difficulty 0 differs by at most: radians, log of the wavelength's factor, full
+scale of a colour."""
+_LEAST = 0.4  # of each of them that every object has
 _NOISE = 0.02
 
 
@@ -27,17 +29,15 @@ def draw_scene(
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float64)
     inside = _outline(rows / size, columns / size, random)
-    away = (1 - difficulty) * random.dirichlet(np.ones(3)) * 1.5  # phase, scale and colour
-    signs = random.choice([-1.0, 1.0], 3)
+    away = (1 - difficulty) * random.uniform(_LEAST, 1, 3) * random.choice([-1.0, 1.0], 3)
     waves = _waves(random)
     scene = _texture(rows, columns, waves, 0.0, 1.0)
-    hidden = _texture(
-        rows, columns, waves, signs[0] * away[0] * _PHASE, 1 + signs[1] * away[1] * _SCALE / 2
-    )
+    hidden = _texture(rows, columns, waves, away[0] * _PHASE, np.exp(away[1] * _SCALE))
     shade = np.where(inside, hidden, scene)
     base, tint = random.uniform(0.35, 0.6, 3), random.uniform(0.1, 0.25, 3)
     colour = base + tint * shade[:, :, None]
-    shift = signs[2] * away[2] * _COLOUR * random.dirichlet(np.ones(3))
+    direction = random.normal(0, 1, 3)
+    shift = away[2] * _COLOUR * direction / np.linalg.norm(direction)
     colour = colour + inside[:, :, None] * shift
     colour = colour + _relief(rows / size, columns / size, random)[:, :, None]
     colour = colour + random.normal(0, _NOISE, colour.shape)
@@ -68,7 +68,7 @@ def _texture(
 
 def _outline(rows: np.ndarray, columns: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return a mask of about a tenth to a third of the scene: a circle with waves in its rim."""
-    centre, radius = random.uniform(0.3, 0.7, 2), random.uniform(0.17, 0.32)
+    centre, radius = random.uniform(0.25, 0.75, 2), random.uniform(0.14, 0.3)
     down, right = rows - centre[0], columns - centre[1]
     turn = np.arctan2(down, right)
     rim = np.full_like(turn, radius)

@@ -31,6 +31,7 @@ class Live:
         self.device = device
         self._layers = task.layers()
         self._compiled: dict[str, nn.Module] = {}
+        self._splits: dict[tuple[str, int, int | None], int] = {}
         self.start()
 
     def start(self) -> None:
@@ -84,6 +85,24 @@ class Live:
             "optimizer": self.optimizer.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
         }
+
+    def micro_batches(self, settings: Settings) -> int:
+        """Return into how many micro-batches a step is split, over all processes.
+
+        As the settings say, but for what memory did not hold: that is remembered, and not in the
+        settings, since it changes no result but for rounding.
+        """
+        split = self._splits.get(_load_of(settings), 1)
+        return settings.accumulate * settings.place.world_size * split
+
+    def halve(self, settings: Settings) -> None:
+        """Halve the micro-batches of steps like these, and drop the gradients of this one."""
+        load = _load_of(settings)
+        self._splits[load] = 2 * self._splits.get(load, 1)
+        for parameter in self.models.parameters():
+            parameter.grad = None
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
 
     def forward(self, settings: Settings) -> dict[str, nn.Module]:
         """Return the models as the training step calls them: compiled and wrapped for DDP."""
@@ -147,6 +166,11 @@ class Live:
                 norm.requires_grad_(False).eval()
             elif first is not None and owner[first] not in trainable:
                 norm.eval()
+
+
+def _load_of(settings: Settings) -> tuple[str, int, int | None]:
+    """Return what decides how much memory a step takes."""
+    return settings.model, settings.batch_size, settings.image_size
 
 
 def _floats(model: nn.Module) -> Iterator[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 
@@ -34,6 +34,9 @@ class Record:
     """Seconds of evaluation."""
     restore_s: float
     """Seconds spent on restoring the parent's state; 0 where it was live."""
+    micro_batches: int = 0
+    """Micro-batches of a step over all processes, more than the settings say where memory ran out;
+    0 in records that do not know."""
 
     @property
     def device_s(self) -> float:
@@ -47,6 +50,8 @@ class Record:
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Record:
         """Build a record from plain data; raise `ValueError` where the fields are not its own."""
-        if set(data) != {field.name for field in fields(cls)}:
+        known = {field.name for field in fields(cls)}
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not needed <= set(data) <= known:
             raise ValueError("these are not the fields of a record")
         return cls(**data)

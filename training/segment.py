@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -17,17 +18,17 @@ from training.task import Task, Totals
 def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Totals:
     """Train one segment on the live state; return the totals over this rank's examples.
 
-    Nothing in the loop waits for the device: totals are read once, after the last step.
+    Nothing in the loop waits for the device: totals are read once, after the last step. A step that
+    runs out of memory is done again in smaller micro-batches (`_gradients`).
     """
     live.prepare(settings)
     forward = live.forward(settings)
     optimizer = live.optimizer
     assert optimizer is not None
     trainable = [p for p in live.models[settings.model].parameters() if p.requires_grad]
-    world, rank = settings.place.world_size, world_rank()
     order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
     draws = generator(seed, settings.index, "draws", live.device)
-    torch.manual_seed(derive(seed, settings.index, "dropout", rank))
+    torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
     autocast = _precision(live, settings)
     totals: Totals = {}
     for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
@@ -36,16 +37,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
         ):
             group["lr"] = settings.lrs[step] * (multiplier or 0.0)
         drawn = task.draw(len(chosen), settings, draws)
-        parts = settings.accumulate * world
-        micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
-        for part, (examples, random) in enumerate(micro):
-            if part % world != rank or not len(examples):
-                continue
-            with autocast:
-                loss, sums = task.loss(forward, examples, random, settings)
-            share = len(examples) * world / len(chosen)
-            (loss if share == 1 else loss * share).backward()
-            add(totals, {**sums, "loss": loss.detach() * len(examples)})
+        add(totals, _gradients(live, task, forward, chosen, drawn, settings, autocast))
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
         optimizer.step()
@@ -53,6 +45,55 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
         if settings.ema_decay is not None:
             live.average(settings.ema_decay)
     _same_buffers(live, settings)
+    return totals
+
+
+def _gradients(
+    live: Live,
+    task: Task,
+    forward: Mapping[str, nn.Module],
+    chosen: Tensor,
+    drawn: Tensor,
+    settings: Settings,
+    autocast: AbstractContextManager[object],
+) -> Totals:
+    """Add up the gradients of one step; return its totals over this rank's examples.
+
+    Where the device runs out of memory, the micro-batches are halved, their number doubled, and the
+    step begins anew: the sum over its examples is the same but for rounding (and but for layers
+    that look at the whole micro-batch, or draw dropout by it). Several processes cannot agree on
+    that while one of them waits for another: there the error goes on to the caller.
+    """
+    while True:
+        try:
+            return _summed(live, task, forward, chosen, drawn, settings, autocast)
+        except torch.OutOfMemoryError:
+            if settings.place.world_size > 1 or live.micro_batches(settings) >= len(chosen):
+                raise
+        live.halve(settings)  # out of the handler: the error held what must be freed
+
+
+def _summed(
+    live: Live,
+    task: Task,
+    forward: Mapping[str, nn.Module],
+    chosen: Tensor,
+    drawn: Tensor,
+    settings: Settings,
+    autocast: AbstractContextManager[object],
+) -> Totals:
+    world, rank = settings.place.world_size, world_rank()
+    parts = live.micro_batches(settings)
+    totals: Totals = {}
+    micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
+    for part, (examples, random) in enumerate(micro):
+        if part % world != rank or not len(examples):
+            continue
+        with autocast:
+            loss, sums = task.loss(forward, examples, random, settings)
+        share = len(examples) * world / len(chosen)
+        (loss if share == 1 else loss * share).backward()
+        add(totals, {**sums, "loss": loss.detach() * len(examples)})
     return totals
 
 

@@ -94,6 +94,7 @@ class Trainer:
             train_s=trained - started,
             eval_s=time.perf_counter() - trained,
             restore_s=restore_s,
+            micro_batches=self._live.micro_batches(settings),
         )
 
     def _everywhere(self, here: bool) -> bool:
