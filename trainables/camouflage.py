@@ -73,7 +73,7 @@ PRESETS = {
         image_size=48,
         batches=(8, 4),
         accumulate=1,
-        stuck_lr=0.02,
+        stuck_lr=0.002,
     ),
 }
 

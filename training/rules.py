@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from training.config import Config
 from training.errors import unknown
+from training.monitor import STUCK_EPOCHS, explodes, is_stuck, level
 from training.record import Record
 
 Epochs = Annotated[int, Field(ge=1, le=1000)]
@@ -162,8 +163,79 @@ class Hurts(_Signal):
         return best < _best(_last(earlier, "val_accuracy", len(earlier))) - self.points * _POINT
 
 
+class Explodes(_Signal):
+    """The loss leaps within an epoch and the metric collapses, or the loss is no number."""
+
+    kind: Literal["explodes"] = "explodes"
+    metric: str = "val_iou"
+    """What collapses with it."""
+    patience: Annotated[int, Field(ge=1, le=1)] = 1
+
+    @property
+    def needs(self) -> int:
+        """Return 1: the first epoch is compared with the last one before the stage."""
+        return 1
+
+    def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
+        """Compare the last two epochs."""
+        last = [*earlier[-1:], *records][-2:]
+        return explodes(_last(last, "val_loss", 2), _last(last, self.metric, 2))
+
+
+class Stuck(_Signal):
+    """The stage has surely gained less over what was before it than it should."""
+
+    kind: Literal["stuck"] = "stuck"
+    metric: str = "val_iou"
+    """What should grow."""
+    points: Points = 1.0
+    """Least gain of its level; what noise may have hidden counts as gained."""
+    patience: Epochs = STUCK_EPOCHS
+
+    @property
+    def needs(self) -> int:
+        """Return the patience: the resume point lies before the stage."""
+        return self.patience
+
+    def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
+        """Compare with the epochs before the stage, or with its first where there are none."""
+        since = _last(records, self.metric, len(records))
+        before = _last(earlier, self.metric, len(earlier)) or since[:1]
+        return is_stuck(since, before, epochs=self.patience, least=self.points * _POINT)
+
+
+class Below(_Signal):
+    """The level of a metric is below what it should be by then."""
+
+    kind: Literal["below"] = "below"
+    metric: str = "val_iou"
+    """What should have grown."""
+    value: float
+    """Where it should be, in the metric's unit."""
+    patience: Epochs
+
+    @property
+    def needs(self) -> int:
+        """Return the patience: from that epoch of the stage on it can hold."""
+        return self.patience
+
+    def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
+        """Look at the level of the last epochs."""
+        return level(_last(records, self.metric, len(records))) < self.value
+
+
 Signal = Annotated[
-    LossFlat | AccuracySettled | TrainSteady | GapSteady | GapOpens | Plateau | Overfits | Hurts,
+    LossFlat
+    | AccuracySettled
+    | TrainSteady
+    | GapSteady
+    | GapOpens
+    | Plateau
+    | Overfits
+    | Hurts
+    | Explodes
+    | Stuck
+    | Below,
     Field(discriminator="kind"),
 ]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 from math import cos, pi, sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from training.curves import (
     Drop,
     Linear,
     OneCycle,
+    Part,
     Piecewise,
     Poly,
     Step,
@@ -267,3 +269,21 @@ def test_one_curve_over_stages_with_epochs_of_unequal_length(curve: dict[str, ob
     plan = schedule(*stages, curve=curve, warmup={"epochs": 1})
     kind = Cosine() if curve["kind"] == "cosine" else Step(every_epochs=1)
     close(lrs_of(plan), ours(kind, 18, WarmUp(epochs=1), per_epoch=6))
+
+
+WHOLE = [Cosine(floor=0.1), OneCycle(), Poly(), Step(every_epochs=2), Constant(), Linear()]
+
+
+@pytest.mark.parametrize("whole", WHOLE, ids=lambda curve: curve.kind)
+def test_parts_laid_end_to_end_are_the_whole_curve(whole: Any) -> None:
+    parts = [
+        factor
+        for after, num in ((0, 2), (2, 3), (5, 1))
+        for factor in ours(Part(of=whole, after_epochs=after, of_epochs=6), 3 * num, per_epoch=3)
+    ]
+    assert parts == ours(whole, 18, per_epoch=3)
+
+
+def test_a_part_stays_where_the_whole_curve_ended() -> None:
+    part = Part(of=Cosine(floor=0.1), after_epochs=4, of_epochs=6)
+    assert ours(part, 15, per_epoch=3)[6:] == [ours(Cosine(floor=0.1), 18, per_epoch=3)[-1]] * 9

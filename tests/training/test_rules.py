@@ -34,9 +34,21 @@ OPENS = {"kind": "gap_opens", "points": 2.0, "patience": 1}
 PLATEAU = {"kind": "plateau", "patience": 2, "min_delta": 0.1}
 OVERFITS = {"kind": "overfits", "patience": 2}
 HURTS = {"kind": "hurts", "points": 1.0, "patience": 2}
+EXPLODES = {"kind": "explodes"}
+STUCK = {"kind": "stuck", "points": 1.0, "patience": 5}
+BELOW = {"kind": "below", "metric": "val_iou", "value": 0.66, "patience": 3}
 BEFORE = records(val_accuracy=[0.7, 0.8])
 
 CASES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    (EXPLODES, {"val_loss": [0.2341, 1.5678], "val_iou": [0.6350, 0.1234]}, True),
+    (EXPLODES, {"val_loss": [0.2341, 1.5678], "val_iou": [0.6350, 0.6300]}, False),
+    (EXPLODES, {"val_loss": [0.2341], "val_iou": [0.6350]}, False),
+    (STUCK, {"val_iou": [0.62, 0.621, 0.62, 0.621, 0.62]}, True),
+    (STUCK, {"val_iou": [0.62, 0.621, 0.62, 0.621]}, False),
+    (STUCK, {"val_iou": [0.62, 0.63, 0.64, 0.65, 0.66]}, False),
+    (BELOW, {"val_iou": [0.60, 0.65, 0.65]}, True),
+    (BELOW, {"val_iou": [0.60, 0.67, 0.68]}, False),
+    (BELOW, {"val_iou": [0.60, 0.65]}, False),
     (FLAT, {"val_loss": [1.0, 0.95, 0.90]}, True),
     (FLAT, {"val_loss": [1.0, 0.95, 0.85]}, False),
     (FLAT, {"val_loss": [1.0, 0.8, 0.79]}, False),
@@ -144,3 +156,15 @@ def test_a_rule_that_makes_no_sense_is_told(rule: dict[str, Any], message: str) 
 def test_a_metric_that_there_is_not_is_named() -> None:
     with pytest.raises(UserError, match=r"unknown metric in a rule: 'miou'.*val_loss"):
         holds(PLATEAU | {"metric": "miou"}, val_loss=[1.0, 1.0, 1.0])
+
+
+def test_an_explosion_in_the_first_epoch_is_seen_against_the_stage_before() -> None:
+    earlier = records(val_loss=[0.25, 0.2341], val_iou=[0.63, 0.6350])
+    assert holds(EXPLODES, earlier=earlier, val_loss=[1.5678], val_iou=[0.1234])
+    assert not holds(EXPLODES, earlier=earlier, val_loss=[0.3], val_iou=[0.6])
+
+
+def test_stuck_looks_at_the_gain_over_the_stages_before() -> None:
+    earlier = records(val_iou=[0.61, 0.62, 0.62])
+    assert holds(STUCK, earlier=earlier, val_iou=[0.62] * 5)
+    assert not holds(STUCK, earlier=earlier, val_iou=[0.65] * 5), "it gained in its first epoch"
