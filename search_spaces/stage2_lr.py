@@ -2,8 +2,7 @@
 
 All trials begin with the run that is stuck, up to the epoch at which it is: that is the trunk, or
 somebody's checkpoint (`--set weights=FILE`), which then begins where it ended. From there a trial
-restarts the curve over the epochs that remain, or goes on with the curve it was on; trials that go
-on share what they have in common, whatever their length.
+restarts the curve over the epochs that remain, or goes on with the curve it was on, to its end.
 
 Lengths, rates and sizes are those of the preset `full`; `sample` takes a tenth of the epochs, ten
 times the rates and an eighth of the sizes.
@@ -18,6 +17,7 @@ from search_spaces.study import Study
 from trainables.camouflage import (
     DEEP_SUPERVISION,
     STUCK_EPOCH,
+    TOTAL_EPOCHS,
     Settings,
     begin,
     continued,
@@ -50,7 +50,7 @@ TOTAL = Choice(
     name="total_epochs",
     values=(120, 150, 180),
     unit="epochs",
-    help="where the run ends, counted from its beginning; a tenth in the sample preset",
+    help="where a run that restarts ends, from its beginning; a tenth in the sample preset",
 )
 CURVE = Choice(
     name="stage2_curve",
@@ -105,10 +105,9 @@ def space(ask: Ask, config: Settings, seed: int) -> Schedule:
     """Return the run that is stuck, and one stage that is to get it off."""
     resume, px, deep = ask(RESUME), ask(IMAGE), ask(DEEP)
     at = max(begin(config), config.epochs(STUCK_EPOCH))
-    total = config.epochs(ask(TOTAL))
     changed: dict[str, Any] = {
         "name": resume,
-        "epochs": total - at,
+        "epochs": config.epochs(TOTAL_EPOCHS) - at,
         "image_size": px * config.numbers.image_size // IMAGE.values[0],
         "loss": {"deep_supervision": DEEP_SUPERVISION if deep else 0.0},
     }
@@ -117,6 +116,7 @@ def space(ask: Ask, config: Settings, seed: int) -> Schedule:
         stuck = {"lr": stage2_lr(config) * config.numbers.stuck_lr, "keep_optimizer": bool(trunk)}
         stage = second(config, **changed, **stuck, curve=continued(config, at))
     else:
+        changed["epochs"] = config.epochs(ask(TOTAL)) - at
         kind, warmup = ask(CURVE), ask(WARMUP)
         floor = ask(FLOOR) if kind in ("cosine", "poly") else 0.0
         lr = ask(LR)

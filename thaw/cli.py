@@ -40,11 +40,7 @@ Sets = Annotated[
     ),
 ]
 Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder with the data, laid out as the system wants it (train/<class>/* and "
-        "val/<class>/*, or COD10K's Train and Test); default: embedded data."
-    ),
+    str | None, typer.Option(help="Folder with data (`thaw studies`: how); default: embedded.")
 ]
 StoreOption = Annotated[
     str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")

@@ -87,7 +87,7 @@ def _backbone_owners(backbone: nn.Module) -> dict[str, str]:
     """Return child -> layer group; nothing for a backbone that timm does not cut into levels."""
     levels: Any = getattr(backbone, "return_layers", {})
     children = [name for name, _ in backbone.named_children()] if levels else []
-    owners, waiting, before = {}, list[str](), True
+    owners, waiting, before = dict[str, str](), list[str](), True
     for child in children:
         if child not in levels:
             waiting.append(child)

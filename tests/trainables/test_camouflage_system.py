@@ -144,14 +144,6 @@ def test_the_continued_cosine_of_the_source(checkpoint: str) -> None:
     assert found[-1].lrs[-1] == pytest.approx(1e-5, rel=1e-3)
 
 
-def test_a_run_that_continues_past_its_end_stays_at_the_floor(checkpoint: str) -> None:
-    chosen = config(weights=checkpoint)
-    found = epochs(option(1, chosen, curve_on_resume="continue", total_epochs=150))
-    assert len(found) == 150 - 86
-    last = {lr for settings in found[34:] for lr in settings.lrs}
-    assert len(last) == 1 and last.pop() == pytest.approx(1e-5, rel=1e-3)
-
-
 def test_continuing_a_checkpoint_is_continuing_the_run() -> None:
     """With and without the trunk, and as the plan that never stopped."""
     whole = epochs(baseline(config(), seed=0))
