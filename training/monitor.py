@@ -91,8 +91,11 @@ def is_stuck(
     epochs: int = STUCK_EPOCHS,
     least: float = STUCK_GAIN,
 ) -> bool:
-    """Tell whether a run has surely gained less than `least` after at least `epochs` epochs."""
-    if len(since) < epochs:
+    """Tell whether a run has surely gained less than `least` after at least `epochs` epochs.
+
+    Not while it is in a dip: that passes.
+    """
+    if len(since) < epochs or in_dip(since, before):
         return False
     gained, error = gain(since, before)
     return gained + _CERTAIN * error < least
@@ -124,7 +127,8 @@ def first_check(since: Sequence[float], before: Sequence[float]) -> str:
     gained, error = gain(since, before)
     if gained >= ENOUGH:
         return "enough"
-    return "flat" if gained <= FLAT and gained + _CERTAIN * error < ENOUGH else "moving"
+    is_flat = gained <= FLAT and gained + _CERTAIN * error < ENOUGH
+    return "flat" if is_flat and not in_dip(since, before) else "moving"
 
 
 def second_check(since: Sequence[float]) -> str:

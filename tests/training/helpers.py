@@ -87,7 +87,7 @@ class TinyTask:
         mine = torch.arange(rank, self.num, settings.place.world_size)
         logits = models["model"](self._prepare(pixels[mine], settings)).float()
         loss = F.cross_entropy(logits, labels[mine], reduction="sum")
-        right = (logits.argmax(1) == labels).sum()
+        right = (logits.argmax(1) == labels[mine]).sum()
         return {"loss": loss, "right": right, "num": torch.full((), len(mine))}
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:

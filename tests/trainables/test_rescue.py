@@ -1,0 +1,47 @@
+"""The documented schedule that climbs the ladder by itself, on records made by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from trainables.spec import TrialSpec
+from training.record import Record
+from training.settings import Place
+from training.walk import UNKNOWN
+
+FILE = Path(__file__).parents[2] / "docs/rescue.yaml"
+STUCK = [0.40, 0.41, 0.42, *[0.42] * 4]
+
+
+def record(iou: float, loss: float = 1.0) -> Record:
+    metrics = {"val_iou": iou, "val_loss": loss, "train_loss": loss}
+    return replace(UNKNOWN, data="target", metrics=metrics)
+
+
+def next_lr(history: list[Record]) -> tuple[float, str]:
+    spec = TrialSpec.read(str(FILE))
+    settings = spec.schedule.next(history, spec.facts(Place()))
+    assert settings is not None
+    return settings.lrs[0], spec.schedule.event(history)
+
+
+def test_no_gain_takes_the_next_option() -> None:
+    history = [record(iou) for iou in STUCK]
+    assert next_lr(history)[0] == 2e-3
+    lr, event = next_lr([*history, record(0.42), record(0.421)])
+    assert event == "stuck: option 1 ends" and lr < 4e-3, "warm-up of option 4"
+
+
+def test_a_gain_goes_on() -> None:
+    lr, event = next_lr([record(iou) for iou in (*STUCK, 0.45, 0.48)])
+    assert event == "" and lr < 2e-3
+
+
+def test_an_explosion_goes_back_with_a_lower_rate() -> None:
+    lr, event = next_lr([*(record(iou, 0.2341) for iou in STUCK), record(0.1, 1.5678)])
+    assert event.startswith("explodes: back to segment") and "LR x 0.667" in event
+    assert lr == 2e-3 * 0.667
+
+
+def test_a_dip_changes_nothing() -> None:
+    lr, event = next_lr([record(iou) for iou in (*STUCK, 0.45, 0.36)])
+    assert event == "" and lr < 2e-3
