@@ -152,4 +152,5 @@ STUDY = Study(
     metric="val_iou",
     max_epochs=_epochs(_LONGEST),
     grace_epochs=_epochs(STUCK_EPOCH + _CHECKED_AFTER),
+    rung_by="last_stage",  # a rung in the trunk would compare what is the same
 )

@@ -42,6 +42,8 @@ class Study:
     """The most epochs that a trial of this study spends on the data set of its last stage."""
     grace_epochs: int
     """Epochs before which no trial is stopped."""
+    rung_by: str = "progress"
+    """What trials are compared by while they run, where the user does not say: see `--rung-by`."""
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension by name."""

@@ -83,12 +83,12 @@ def search(
         typer.Option(help="Who stops trials: asha, asha-promote, hyperband, median, pbt, none."),
     ] = "asha",
     rung_by: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What it compares trials at: the same share of each one's schedule (progress), "
-            "the same epochs, or the same device-seconds (cost)."
+            help="What it compares trials at: the same share of each one's schedule (progress) or "
+            "last stage (last_stage), epochs, or device-seconds (cost); default: the study's."
         ),
-    ] = "progress",
+    ] = None,
     sampler: Annotated[
         str, typer.Option(help="Who suggests: tpe, random, gp, cmaes, nsga2, grid.")
     ] = "tpe",
@@ -149,7 +149,7 @@ def search(
             store=store,
             store_budget=store_budget,
             scheduler=scheduler,
-            rung_by=rung_by,
+            rung_by=rung_by or found.rung_by,
             sampler=sampler,
             sampler_options=read_pairs("--sampler-set", sampler_set or []),
             pareto=pareto,

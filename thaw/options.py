@@ -27,7 +27,7 @@ class Options:
     """Size that the store must fit, such as 20GB; None keeps all states."""
     scheduler: str = "asha"
     rung_by: str = "progress"
-    """What the scheduler's rungs compare: `progress`, `epochs` or `cost`."""
+    """What the scheduler's rungs compare: `progress`, `last_stage`, `epochs` or `cost`."""
     sampler: str = "tpe"
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     pareto: bool = False

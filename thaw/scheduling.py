@@ -22,7 +22,8 @@ from training.errors import unknown
 SCHEDULERS = ("asha", "asha-promote", "hyperband", "median", "pbt", "none")
 PAUSING = ("asha-promote", "pbt")
 """Those whose trials pause and go on: a search that goes on decides again, and ends alike."""
-RUNGS = ("progress", "epochs", "cost")
+RUNGS = ("progress", "last_stage", "epochs", "cost")
+_TIMES = {"progress": "progress", "last_stage": "last_stage_progress"}
 _REDUCTION = 3
 _TIME = "rung_time"
 _PERCENT = 100
@@ -32,9 +33,11 @@ class Clock:
     """How far a trial is, in the unit that rungs compare; it never runs backwards.
 
     `progress`: per cent of the trial's own schedule, so that half of a short one meets half of a
-    long one. `epochs`: epochs. Both count on the data set of the last stage only. `cost`:
-    device-seconds of all its segments, whoever trained them, in units in which the first trial that
-    comes through the grace period took as many as that has epochs; nobody is judged before.
+    long one. `last_stage`: per cent of its last stage, for trials that all begin alike: nobody is
+    judged in the stages before, and first after a third of it. `epochs`: epochs. All count on the
+    data set of the last stage only. `cost`: device-seconds of all its segments, whoever trained
+    them, in units in which the first trial that comes through the grace period took as many as that
+    has epochs; nobody is judged before.
     """
 
     def __init__(self, study: Study, by: str) -> None:
@@ -44,13 +47,15 @@ class Clock:
         self._by = by
         self._grace_epochs = study.grace_epochs
         self._unit_s: float | None = None
-        self.most = float(_PERCENT if by == "progress" else study.max_epochs)
+        self.most = float(_PERCENT if by in _TIMES else study.max_epochs)
         self.grace = study.grace_epochs * self.most / study.max_epochs
+        if by == "last_stage":
+            self.grace = self.most / _REDUCTION
 
     def time(self, result: dict[str, Any]) -> float:
         """Return how far the trial of a result is."""
         if self._by != "cost":
-            return float(result["epoch" if self._by == "epochs" else "progress"])
+            return float(result[_TIMES.get(self._by, "epoch")])
         if self._unit_s is None and result["epoch"] >= self._grace_epochs:
             self._unit_s = max(result["cost_s"], 1e-9) / self._grace_epochs
         return 0.0 if self._unit_s is None else result["cost_s"] / self._unit_s

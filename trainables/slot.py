@@ -93,10 +93,11 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
     """Yield what Tune is told of each segment that a trial visits."""
     stages, objective = trial.spec.schedule.stages, trial.spec.schedule.objective
     num_epochs = sum(stage.epochs for stage in stages if stage.data == objective)
-    epoch, cost_s = 0, 0.0
+    epoch, last_epoch, cost_s = 0, 0, 0.0
     for segment, visit in enumerate(visits, 1):
         record = visit.record
         epoch += record.data == objective
+        last_epoch += visit.stage == stages[-1].name
         cost_s += record.device_s
         replayed = bool(trial.until) and segment >= trial.until
         ended = trial.because if replayed else visit.ended or ""
@@ -104,6 +105,7 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
             **_metrics(record, trial.facts, objective),
             "epoch": epoch,
             "progress": min(100.0, 100 * epoch / num_epochs),
+            "last_stage_progress": min(100.0, 100 * last_epoch / stages[-1].epochs),
             "segment": segment,
             "stage": visit.stage,
             "event": visit.event,

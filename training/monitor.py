@@ -101,12 +101,13 @@ def is_stuck(
     return gained + _CERTAIN * error < least
 
 
-def is_slow(since: Sequence[float], before: Sequence[float]) -> bool:
+def is_slow(since: Sequence[float], before: Sequence[float], *, pace: float = 1.0) -> bool:
     """Tell whether a run has surely gained, but less than `ENOUGH` in each `FIRST_CHECK` epochs."""
-    if len(since) < STUCK_EPOCHS or is_stuck(since, before):
+    epochs = _epochs(STUCK_EPOCHS, pace)
+    if len(since) < epochs or is_stuck(since, before, epochs=epochs):
         return False
     gained, error = gain(since, before)
-    return gained > _CERTAIN * error and gained < ENOUGH * len(since) / FIRST_CHECK
+    return gained > _CERTAIN * error and gained < ENOUGH * len(since) / (FIRST_CHECK * pace)
 
 
 def in_dip(since: Sequence[float], before: Sequence[float]) -> bool:
@@ -154,16 +155,17 @@ ACTED_ON = frozenset({"explosion", "stuck", "flat", "short"})
 
 
 def verdicts(
-    losses: Sequence[float], since: Sequence[float], before: Sequence[float]
+    losses: Sequence[float], since: Sequence[float], before: Sequence[float], *, pace: float = 1.0
 ) -> tuple[Verdict, ...]:
     """Return what could be said after each epoch, in their order; what still holds is not repeated.
 
-    `losses` and `since` are of the same epochs. The run ends with an explosion.
+    `losses` and `since` are of the same epochs; `pace` is the number of them that stand for one
+    epoch of the rules, 0.1 where all is ten times as short. The run ends with an explosion.
     """
     found: list[Verdict] = []
     holding: set[str] = set()
     for epoch in range(1, len(since) + 1):
-        now = _at(losses[:epoch], since[:epoch], before)
+        now = _at(losses[:epoch], since[:epoch], before, pace)
         found += [_verdict(kind, since[:epoch], before) for kind in now if kind not in holding]
         holding = set(now)
         if "explosion" in now:
@@ -171,22 +173,28 @@ def verdicts(
     return tuple(found)
 
 
-def _at(losses: Sequence[float], since: Sequence[float], before: Sequence[float]) -> list[str]:
+def _at(
+    losses: Sequence[float], since: Sequence[float], before: Sequence[float], pace: float
+) -> list[str]:
     """Return the kinds of verdicts that hold after the last epoch."""
     if explodes(losses, since):
         return ["explosion"]
     kinds = []
-    if len(since) == FIRST_CHECK:
+    if len(since) == _epochs(FIRST_CHECK, pace):
         kinds.append(first_check(since, before))
-    if len(since) == SECOND_CHECK:
+    if len(since) == _epochs(SECOND_CHECK, pace):
         kinds.append(second_check(since))
-    if is_stuck(since, before):
+    if is_stuck(since, before, epochs=_epochs(STUCK_EPOCHS, pace)):
         kinds.append("stuck")
-    if is_slow(since, before):
+    if is_slow(since, before, pace=pace):
         kinds.append("slow")
     if in_dip(since, before):
         kinds.append("dip")
     return kinds
+
+
+def _epochs(num: int, pace: float) -> int:
+    return max(1, round(num * pace))
 
 
 def _verdict(kind: str, since: Sequence[float], before: Sequence[float]) -> Verdict:

@@ -20,7 +20,8 @@ from analysis.readers.tune import BOOKKEEPING, SIGN, results
 
 _SIGNS = frozenset({SIGN, "segment", "key", "device_s", "reused"})
 _OTHERS = frozenset(
-    {"progress", "segment", "training_iteration", "time_total_s", "timesteps_total", "cost_s"}
+    {"progress", "last_stage_progress", "segment", "micro_batches"}
+    | {"training_iteration", "time_total_s", "timesteps_total", "cost_s"}
 )
 
 

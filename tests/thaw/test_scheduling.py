@@ -24,6 +24,12 @@ def test_by_progress_half_of_a_short_schedule_meets_half_of_a_long_one() -> None
     assert (clock.most, clock.grace) == (100, 100 * 3 / 16)
 
 
+def test_by_last_stage_nobody_is_judged_in_what_all_have_in_common() -> None:
+    clock = Clock(STUDY, "last_stage")
+    trunk, third = ({**result(9), "last_stage_progress": share} for share in (0.0, 100 / 3))
+    assert clock.time(trunk) == 0 and clock.time(third) == clock.grace == 100 / 3
+
+
 def test_by_epochs_lengths_do_not_matter() -> None:
     clock = Clock(STUDY, "epochs")
     assert clock.time(result(6, 12)) == clock.time(result(6, 16)) == 6
@@ -46,7 +52,7 @@ def test_rungs_are_three_times_as_far_as_the_last() -> None:
 
 
 def test_an_unknown_unit_is_told() -> None:
-    with pytest.raises(UserError, match="allowed: progress, epochs, cost"):
+    with pytest.raises(UserError, match="allowed: progress, last_stage, epochs, cost"):
         Clock(STUDY, "progess")
 
 

@@ -1,0 +1,168 @@
+"""The tables of the report on a plateau: the stuck run, the options, the verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.logs import LogError, Logs
+from analysis.selection import Curves, select
+from thaw.plateau.options import Options
+from training.monitor import STUCK_GAIN, Verdict, gain, level, verdicts
+
+_CERTAIN = 2.0
+_PARAMETER = "param:"
+_FILE = "param:schedule"  # which only says where the schedule is
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """The run before anything was tried."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+    since: int
+    """Step from which on its level gained less than `STUCK_GAIN`."""
+
+    @property
+    def resume(self) -> int:
+        """Return its last step."""
+        return self.steps[-1]
+
+    @property
+    def gain(self) -> float:
+        """Return the gain of the level since then."""
+        return level(self.values) - level(self.values[: self.steps.index(self.since) + 1])
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the report is made from."""
+
+    stuck: Stuck
+    options: pd.DataFrame
+    """A row for each run, the largest gain first: run, epochs, level, gain, error, real (more than
+    noise), reached (the step at which the target was), as_good (as the first, within noise),
+    verdict (the last that calls for something), then its hyperparameters."""
+    verdicts: pd.DataFrame
+    """run, step, verdict, because, advice."""
+    drawn: pd.DataFrame
+    """run, step, value, state, colour."""
+
+
+def compute(logs: Logs, options: Options) -> Tables:
+    """Return the tables; raise `LogError` where the runs have no resume point in common."""
+    known = sorted(map(str, logs.points["metric"].unique()))
+    for name in (options.metric, options.loss):
+        if name not in known:
+            raise LogError(f"unknown metric {name!r}; found: {', '.join(known)}")
+    curves = select(logs.points, logs.runs.index, options.metric)
+    stuck = _stuck(curves, options)
+    losses = select(logs.points, logs.runs.index, options.loss)
+    rows, said = [], []
+    for index, run in enumerate(curves.runs):
+        steps, since = _after(curves, index, stuck.resume)
+        if not since:
+            continue
+        found = verdicts(_at(losses, index, steps), since, stuck.values, pace=options.pace)
+        rows.append(_row(run, steps, since, stuck, found, options) | _parameters(logs, run))
+        said += [
+            {
+                "run": run,
+                "step": steps[verdict.epoch - 1],
+                "verdict": verdict.kind,
+                "because": verdict.because,
+                "advice": verdict.advice,
+            }
+            for verdict in found
+        ]
+    if not rows:
+        raise LogError(f"no run has a value after step {stuck.resume}, the resume point")
+    table = pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
+    best = table.iloc[0]
+    apart = np.hypot(table["error"], best["error"])
+    table.insert(7, "as_good", best["gain"] - table["gain"] <= _CERTAIN * apart)
+    columns = ["run", "step", "verdict", "because", "advice"]
+    return Tables(stuck, table, pd.DataFrame(said, columns=columns), _drawn(curves))
+
+
+def _stuck(curves: Curves, options: Options) -> Stuck:
+    """Return the run that all share, up to the resume point."""
+    runs = [curves.of(index) for index in np.flatnonzero(curves.num_points()).tolist()]
+    if not runs:
+        raise LogError(f"{options.metric}: no finite value")
+    steps, values = max(runs, key=lambda run: len(run[0]))
+    num = _common(runs) if options.resume is None else int((steps <= options.resume).sum())
+    if num == 0 or (options.resume is None and len(runs) == 1):
+        raise LogError(
+            "the runs have no beginning in common; name the last step of the one that was stuck "
+            "by --resume"
+        )
+    places = tuple(int(step) for step in steps[:num])
+    found = tuple(float(value) for value in values[:num])
+    now = level(found)
+    since = next(p for p in range(num) if now - level(found[: p + 1]) < STUCK_GAIN)
+    return Stuck(places, found, places[since])
+
+
+def _common(runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Return how many points the runs have in common before two of them differ."""
+    for num in range(max(len(steps) for steps, _ in runs)):
+        points = [(steps[num], values[num]) for steps, values in runs if num < len(steps)]
+        if len(points) == 1 or len(set(points)) > 1:
+            return num
+    return num + 1
+
+
+def _after(curves: Curves, index: int, resume: int) -> tuple[list[int], list[float]]:
+    steps, values = curves.of(index)
+    later = steps > resume
+    return [int(step) for step in steps[later]], [float(value) for value in values[later]]
+
+
+def _at(losses: Curves, index: int, steps: Sequence[int]) -> list[float]:
+    """Return the losses at `steps`; where one was not finite, NaN, which is an explosion."""
+    known = dict(zip(*losses.of(index), strict=True))
+    return [float(known.get(step, math.nan)) for step in steps]
+
+
+def _row(
+    run: str,
+    steps: Sequence[int],
+    since: Sequence[float],
+    stuck: Stuck,
+    found: Sequence[Verdict],
+    options: Options,
+) -> dict[str, object]:
+    gained, error = gain(since, stuck.values)
+    reached = [step for step, value in zip(steps, since, strict=True) if value >= options.target]
+    calling = [verdict.kind for verdict in found if verdict.kind != "dip"]
+    return {
+        "run": run,
+        "epochs": len(since),
+        "level": level(since),
+        "gain": gained,
+        "error": error,
+        "real": gained > _CERTAIN * error,
+        "reached": reached[0] if reached else math.nan,
+        "verdict": calling[-1] if calling else "",
+    }
+
+
+def _parameters(logs: Logs, run: str) -> dict[str, object]:
+    said = logs.runs.loc[run]
+    names = [str(name) for name in said.index if str(name).startswith(_PARAMETER)]
+    names = [name for name in names if name != _FILE]
+    return {name.removeprefix(_PARAMETER): said[name] for name in names}
+
+
+def _drawn(curves: Curves) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"run": run, "step": steps, "value": values, "state": "run", "colour": run})
+        for run, (steps, values) in ((r, curves.of(i)) for i, r in enumerate(curves.runs))
+    ]
+    return pd.concat(parts, ignore_index=True)
