@@ -16,7 +16,7 @@ MODEL = "model.pt"
 
 
 def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
-    """Write `schedule.yaml` and `model.pt`: the weights under `model_state_dict`.
+    """Write `schedule.yaml` and `model.pt`: the weights under `model_state_dict`, and the `epoch`.
 
     Returns a line that says so. The averaged weights are taken where there are any. Raises
     `UserError` where the store no longer holds the state.
@@ -42,7 +42,9 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     single = weights["model"] if names == {"model"} else weights
     out.mkdir(parents=True, exist_ok=True)
     aside = out / f".{MODEL}.new"
-    torch.save({"model_state_dict": single, "key": key}, aside)
+    record = store.record(key)
+    epoch = {} if record is None else {"epoch": record.index + 1}
+    torch.save({"model_state_dict": single, "key": key, **epoch}, aside)
     os.replace(aside, out / MODEL)
     write_text(out / SCHEDULE, spec.yaml())
     return f"wrote {out / SCHEDULE} and {out / MODEL}"

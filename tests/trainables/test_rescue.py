@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from trainables.camouflage import Settings, stuck_run
 from trainables.spec import TrialSpec
 from training.record import Record
 from training.settings import Place
@@ -45,3 +46,9 @@ def test_an_explosion_goes_back_with_a_lower_rate() -> None:
 def test_a_dip_changes_nothing() -> None:
     lr, event = next_lr([record(iou) for iou in (*STUCK, 0.45, 0.36)])
     assert event == "" and lr < 2e-3
+
+
+def test_the_documented_stuck_run_is_that_of_the_study() -> None:
+    spec = TrialSpec.read(str(FILE.with_name("stuck.yaml")))
+    assert spec.config() == Settings()
+    assert spec.schedule.stages == stuck_run(Settings())
