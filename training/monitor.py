@@ -155,30 +155,32 @@ ACTED_ON = frozenset({"explosion", "stuck", "flat", "short"})
 
 
 def verdicts(
-    losses: Sequence[float], since: Sequence[float], before: Sequence[float], *, pace: float = 1.0
+    losses: Sequence[float],
+    since: Sequence[float],
+    before: Sequence[float],
+    *,
+    losses_before: Sequence[float] = (),
+    pace: float = 1.0,
 ) -> tuple[Verdict, ...]:
     """Return what could be said after each epoch, in their order; what still holds is not repeated.
 
-    `losses` and `since` are of the same epochs; `pace` is the number of them that stand for one
+    `losses` and `since` are of the same epochs, as are `losses_before`, where they are known, and
+    the last of `before`; `pace` is the number of them that stand for one
     epoch of the rules, 0.1 where all is ten times as short. The run ends with an explosion.
     """
     found: list[Verdict] = []
     holding: set[str] = set()
     for epoch in range(1, len(since) + 1):
-        now = _at(losses[:epoch], since[:epoch], before, pace)
+        if explodes([*losses_before, *losses[:epoch]], [*before, *since[:epoch]]):
+            return (*found, _verdict("explosion", since[:epoch], before))
+        now = _at(since[:epoch], before, pace)
         found += [_verdict(kind, since[:epoch], before) for kind in now if kind not in holding]
         holding = set(now)
-        if "explosion" in now:
-            break
     return tuple(found)
 
 
-def _at(
-    losses: Sequence[float], since: Sequence[float], before: Sequence[float], pace: float
-) -> list[str]:
-    """Return the kinds of verdicts that hold after the last epoch."""
-    if explodes(losses, since):
-        return ["explosion"]
+def _at(since: Sequence[float], before: Sequence[float], pace: float) -> list[str]:
+    """Return the kinds of verdicts that hold after the last epoch, but for an explosion."""
     kinds = []
     if len(since) == _epochs(FIRST_CHECK, pace):
         kinds.append(first_check(since, before))

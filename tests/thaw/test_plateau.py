@@ -68,12 +68,11 @@ def test_which_verdict_held_when(logs: Path) -> None:
     assert first["step"] == 10 + 4, "20 epochs of the rules at a fifth of the pace"
 
 
-def test_an_explosion_after_the_resume_point_needs_two_epochs_of_its_own(logs: Path) -> None:
-    write(logs, "later", [0.63, 0.1])
-    path = logs / "later" / "metrics.csv"
-    path.write_text(path.read_text().replace(",0.1,0.3", ",0.1,2.5"))
+def test_an_explosion_in_the_first_epoch_is_seen_against_the_resume_point(logs: Path) -> None:
     said = tables(logs).verdicts
-    assert said[said["run"] == "later"]["verdict"].tolist()[-1] == "explosion"
+    found = said[said["run"] == "exploded"]
+    assert found["verdict"].tolist() == ["explosion"]
+    assert "from 0.6200 to 0.1000" in found["because"].iloc[0]
 
 
 def test_the_shortest_of_those_within_noise_is_taken(logs: Path, tmp_path: Path) -> None:

@@ -36,7 +36,11 @@ def report(logs: Logs, options: Options, made: date) -> Document:
             Section("Gain over the resume point", _gains(tables, options)),
             Section("What the monitor says", _said(tables, options)),
         ),
-        tables={"options": tables.options, "verdicts": tables.verdicts},
+        tables={
+            "options": tables.options,
+            "verdicts": tables.verdicts,
+            "unused": pd.DataFrame([vars(f) for f in logs.unused], columns=["file", "reason"]),
+        },
         facts={
             "resume_step": stuck.resume,
             "stuck_since": stuck.since,

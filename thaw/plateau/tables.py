@@ -68,7 +68,13 @@ def compute(logs: Logs, options: Options) -> Tables:
         steps, since = _after(curves, index, stuck.resume)
         if not since:
             continue
-        found = verdicts(_at(losses, index, steps), since, stuck.values, pace=options.pace)
+        found = verdicts(
+            _at(losses, index, steps),
+            since,
+            stuck.values,
+            losses_before=_at(losses, index, stuck.steps),
+            pace=options.pace,
+        )
         rows.append(_row(run, steps, since, stuck, found, options) | _parameters(logs, run))
         said += [
             {
