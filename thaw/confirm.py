@@ -67,7 +67,7 @@ def _recipes(some: Chosen, names: Sequence[str]) -> dict[str, Make]:
         return {}
     book = recipe_book(some.spec.system)
     every = list(book.RECIPES) if list(names) == ["all"] else names
-    makers = {name: partial(book.recipe_schedule, name) for name in every}
+    makers: dict[str, Make] = {name: partial(book.recipe_schedule, name) for name in every}
     for make in makers.values():
         make(some.spec.config(), seed=0)
     return makers

@@ -28,7 +28,7 @@ def playbook(layers: Sequence[str]) -> Groups:
     source documents say; other models have them by distance from the head.
     """
     far = len(layers) - len(_BY_DISTANCE)
-    near = dict(zip(reversed(layers), _BY_DISTANCE, strict=False))
+    near: Groups = dict(zip(reversed(layers), _BY_DISTANCE, strict=False))
     return near | {layer: _FURTHER for layer in reversed(layers[: max(0, far)])}
 
 
