@@ -87,13 +87,15 @@ class TinyTask:
         mine = torch.arange(rank, self.num, settings.place.world_size)
         logits = models["model"](self._prepare(pixels[mine], settings)).float()
         loss = F.cross_entropy(logits, labels[mine], reduction="sum")
-        return {"loss": loss, "num": torch.full((), len(mine))}
+        right = (logits.argmax(1) == labels).sum()
+        return {"loss": loss, "right": right, "num": torch.full((), len(mine))}
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         return {
             "train_loss": train["loss"] / train["num"],
             "train_accuracy": train["right"] / train["num"],
             "val_loss": val["loss"] / val["num"],
+            "val_accuracy": val["right"] / val["num"],
         }
 
     def to(self, device: str) -> None:
