@@ -14,6 +14,7 @@ from training.schedule import Schedule
 
 STUDIES = {
     "unfreeze_timing": "search_spaces.unfreeze_timing",
+    "unfreeze_rule": "search_spaces.unfreeze_rule",
     "lr_sequence": "search_spaces.lr_sequence",
     "progressive": "search_spaces.progressive",
     "from_recipes": "search_spaces.from_recipes",

@@ -99,8 +99,8 @@ def _reach(
                 f"{max(0, schedule.num_epochs - 1)}"
             )
         live = Live(task, schedule.seed, place.device)
-        if history:
-            path = path_to(history[-1].key, schedule, facts, store)
+        if way := schedule.way(history):
+            path = path_to(history[way[-1]].key, schedule, facts, store)
             assert path is not None
             state = store.state(path[-1].key)
             if state is None:  # dropped from the store, which keeps all records

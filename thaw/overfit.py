@@ -91,6 +91,9 @@ def overfitting(spec: TrialSpec, *, num_images: int, epochs: int, lr: float) -> 
             "augment": Augment(),
             "loss": {},
             "ema_decay": None,
+            "until": None,
+            "react": (),
+            "roll_back": None,
         }
     )
     return Schedule(seed=spec.schedule.seed, stages=(stage,), compute=spec.schedule.compute)

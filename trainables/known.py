@@ -15,6 +15,7 @@ from trainables.rates import last_blocks, playbook, slice_rates, ulmfit, uniform
 from trainables.situation import Situation
 from training.curves import Constant, OneCycle
 from training.optimizers import AdamW
+from training.rules import Plateau, Rule
 from training.schedule import Schedule, Stage
 
 _LIGHTNING_EPOCH = 10
@@ -154,10 +155,14 @@ def implicit(situation: Situation, epochs: int) -> Schedule:
     """Return the implicit schedule of finetuning-scheduler, by layer groups.
 
     Phases thaw from the head to the stem, each group at `base_max_lr` 1e-5 while the head keeps its
-    LR (here 1e-3); the optimizer goes on. A library phase is two parameters, here a layer group.
-    Source: finetuning-scheduler, `fts.py` and `fts_supporters.py` (`gen_ft_schedule`,
-    `base_max_lr=1e-5`, `restore_best=True`, `FTSEarlyStopping`).
+    LR (here 1e-3); the optimizer goes on. A phase ends when the validation loss has not improved
+    for 3 epochs, and after its share of `epochs` at the latest, which must be more than 4 for that.
+    In the library a phase thaws two parameters, here a layer group. Not reproduced: going on from the
+    phase's best checkpoint (`restore_best`). Source: finetuning-scheduler 2, `fts.py` and
+    `fts_supporters.py` (`gen_ft_schedule`, `base_max_lr=1e-5`, `FTSEarlyStopping`, whose patience 3
+    and `min_delta` 0 are those of Lightning's `EarlyStopping`).
     """
+    stop = Rule(any=(Plateau(metric="val_loss", mode="min", min_delta=0.0, patience=3),))
     layers = situation.layers
     lengths = _even(epochs, len(layers))
     groups = {layer: 1.0 if layer == layers[-1] else 0.01 for layer in reversed(layers)}
@@ -168,6 +173,7 @@ def implicit(situation: Situation, epochs: int) -> Schedule:
             "lr": 1e-3,
             "groups": last_blocks(dict(groups), layers, depth),
             "keep_optimizer": depth > 0,
+            "until": stop if length > stop.needs else None,
         }
         for depth, length in enumerate(lengths)
     ]

@@ -1,6 +1,7 @@
 """Known recipes against the facts of their sources: rates by group and step, what is frozen."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from trainables.recipes import RECIPES, recipe_schedule
 from training.classification import ClassifierConfig
 from training.errors import UserError
 from training.schedule import Schedule
+from training.walk import UNKNOWN
 
 MODELS = ("test_resnet", "test_convnext", "test_vit")
 STEPS = 8
@@ -194,6 +196,29 @@ def test_finetuning_scheduler_thaws_groups_at_1e_5_and_keeps_its_optimizer() -> 
     assert at.pop("head") == pytest.approx(1e-3)
     assert list(at.values()) == pytest.approx([1e-5] * 5)
     assert [s.fresh_optimizer for s in epochs] == [True] + [False] * 29
+
+
+def test_finetuning_scheduler_ends_a_phase_when_the_validation_loss_stands_still() -> None:
+    schedule = made("finetuning_scheduler")
+    losses = [1.0, 0.9, 0.95, 0.91, 0.92]
+    history = [replace(UNKNOWN, data="source")] * 6
+    sizes = []
+    for loss in losses:
+        settings = schedule.next(history, facts())
+        assert settings is not None
+        sizes.append(len(frozen(settings)))
+        history.append(replace(UNKNOWN, data="target", metrics={"val_loss": loss}))
+    following = schedule.next(history, facts())
+    assert sizes == [5] * 5 and following is not None and len(frozen(following)) == 4
+    losses_early = [1.0, 1.1, 1.2, 1.3]
+    history = [replace(UNKNOWN, data="source")] * 6
+    history += [replace(UNKNOWN, data="target", metrics={"val_loss": x}) for x in losses_early]
+    following = schedule.next(history, facts())
+    assert following is not None and len(frozen(following)) == 4, "3 epochs without improvement"
+
+
+def test_finetuning_scheduler_has_fixed_phases_where_they_are_short() -> None:
+    assert not made("finetuning_scheduler", 24).adaptive
 
 
 def test_scratch_trains_everything_at_one_rate() -> None:
