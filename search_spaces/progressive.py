@@ -12,7 +12,7 @@ from search_spaces.dimensions import Ask, Choice, Real
 from search_spaces.study import Study
 from trainables.classifier import pretraining
 from trainables.progressive import Row, Table, fitted, progressive, shipped, with_batches
-from trainables.situation import situation_of
+from trainables.situation import Situation, situation_of
 from training.classification import ClassifierConfig
 from training.curves import Constant
 from training.schedule import Schedule
@@ -70,8 +70,8 @@ LAST_LR = Real(
 _MAX_EPOCHS = 50
 
 
-def table_of(ask: Ask) -> Table:
-    """Return the table that the values mean, for images of 224 px and large data."""
+def table_of(ask: Ask, situation: Situation) -> Table:
+    """Return the table that the values mean, fitted to the data."""
     lr, grows, batch = ask(LR), ask(GROWS), ask(BATCH)
     curve_over, mode, dampening = ask(CURVE), ask(MODE), ask(DAMPENING)
     source = shipped("freeze" if mode == "freeze" else "unfreeze")
@@ -85,13 +85,13 @@ def table_of(ask: Ask) -> Table:
             "stages": rows,
         }
     )
-    return with_batches(table, batch)
+    return with_batches(fitted(table, situation), batch)
 
 
 def space(ask: Ask, config: ClassifierConfig, seed: int) -> Schedule:
     """Return pretraining and three stages; `config` decides sizes, batches and lengths."""
     situation = situation_of(config)
-    found = progressive(fitted(table_of(ask), situation), situation)
+    found = progressive(table_of(ask, situation), situation)
     ema, scale = ask(EMA), ask(LAST_LR)
     *stages, last = found.stages
     last = last.model_copy(update={"ema_decay": ema or None, "lr": last.lr * scale})

@@ -157,10 +157,10 @@ def implicit(situation: Situation, epochs: int) -> Schedule:
     Phases thaw from the head to the stem, each group at `base_max_lr` 1e-5 while the head keeps its
     LR (here 1e-3); the optimizer goes on. A phase ends when the validation loss has not improved
     for 3 epochs, and after its share of `epochs` at the latest, which must be more than 4 for that.
-    In the library a phase thaws two parameters, here a layer group. Not reproduced: going on from the
-    phase's best checkpoint (`restore_best`). Source: finetuning-scheduler 2, `fts.py` and
-    `fts_supporters.py` (`gen_ft_schedule`, `base_max_lr=1e-5`, `FTSEarlyStopping`, whose patience 3
-    and `min_delta` 0 are those of Lightning's `EarlyStopping`).
+    In the library a phase thaws two parameters, here a layer group. Not reproduced: going on from
+    the phase's best checkpoint (`restore_best`). Source: finetuning-scheduler 2, `fts.py` and
+    `fts_supporters.py` (`gen_ft_schedule`, `base_max_lr=1e-5`, `FTSEarlyStopping`, whose patience
+    3 and `min_delta` 0 are those of Lightning's `EarlyStopping`).
     """
     stop = Rule(any=(Plateau(metric="val_loss", mode="min", min_delta=0.0, patience=3),))
     layers = situation.layers
