@@ -261,7 +261,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--tiny", action="store_true", help="4 trials, 2 seeds, 2 short recipes")
+    parser.add_argument("--tiny", action="store_true", help="2 trials, 2 seeds, 2 short recipes")
     parser.add_argument("--study", default="unfreeze_timing", help="what is searched")
     parser.add_argument("--trials", type=int, default=32, help="of the search")
     parser.add_argument("--seeds", type=int, default=10, help="fresh ones")
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="seeds trained at a time")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    trials, seeds = (4, 2) if arguments.tiny else (arguments.trials, arguments.seeds)
+    trials, seeds = (2, 2) if arguments.tiny else (arguments.trials, arguments.seeds)
     with tempfile.TemporaryDirectory(prefix="thaw-bench-") as folder:
         best, ended = search(
             arguments.study,

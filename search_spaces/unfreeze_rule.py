@@ -129,5 +129,5 @@ STUDY = Study(
         },
     ),
     max_epochs=_MOST_HEAD + max(PARTIAL.values) + max(FULL.values),
-    grace_epochs=3,
+    grace_epochs=6,
 )
