@@ -1,10 +1,11 @@
 """The best schedule of a search against each known recipe, over fresh seeds.
 
-    python -m benchmarks.recipes [--tiny] [--study unfreeze_timing] [--trials 32] [--seeds 10]
+    python -m benchmarks.recipes [--tiny] [--study from_recipes] [--trials 32] [--seeds 10]
                                  [--search-seed 0] [--store DIR] [--processes 2]
 
 The search is `thaw search` in this process (`_sides.py`): TPE, ASHA, two trials at a time, the
-study's own points first, one seed of training. Of the trials that came to their end, the one with
+study's own points first, one seed of training. By default it starts from the recipes themselves
+(`from_recipes`); `--study unfreeze_timing` knows nothing of them. Of the trials that came to their end, the one with
 the best last value is chosen. Then it and each recipe are trained with seeds that the search never
 saw, on the same data; all that is random (weights, pretraining, order) differs from seed to seed
 and is the same for all schedules of one seed.
@@ -262,7 +263,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--tiny", action="store_true", help="2 trials, 2 seeds, 2 short recipes")
-    parser.add_argument("--study", default="unfreeze_timing", help="what is searched")
+    parser.add_argument("--study", default="from_recipes", help="what is searched")
     parser.add_argument("--trials", type=int, default=32, help="of the search")
     parser.add_argument("--seeds", type=int, default=10, help="fresh ones")
     parser.add_argument("--search-seed", type=int, default=0, help="of the sampler")

@@ -66,10 +66,11 @@ def _recipes(some: Chosen, names: Sequence[str]) -> dict[str, Make]:
     if not names:
         return {}
     book = recipe_book(some.spec.system)
-    every = list(book.RECIPES) if list(names) == ["all"] else names
+    config = some.spec.config()
+    every = book.recipes_for(config) if list(names) == ["all"] else names
     makers: dict[str, Make] = {name: partial(book.recipe_schedule, name) for name in every}
     for make in makers.values():
-        make(some.spec.config(), seed=0)
+        make(config, seed=0)
     return makers
 
 

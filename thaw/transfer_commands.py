@@ -13,6 +13,7 @@ import typer
 RECIPE_NAMES = (
     "playbook",
     "straight",
+    "full",
     "gradual",
     "fastai",
     "lightning",

@@ -33,7 +33,7 @@ def by_playbook(situation: Situation, epochs: int) -> Schedule:
     num_head, num_partial = _share(epochs, 2 / 16), _share(epochs, 4 / 16)
     groups = playbook(situation.layers)
     return _schedule(
-        _head(num_head, 5e-3),
+        _head(situation, num_head, 5e-3),
         {
             "name": "partial",
             "epochs": num_partial,
@@ -58,7 +58,7 @@ def straight(situation: Situation, epochs: int) -> Schedule:
     """
     num_head = _share(epochs, 3 / 12)
     return _schedule(
-        _head(num_head, 5e-3),
+        _head(situation, num_head, 5e-3),
         {
             "name": "full",
             "epochs": epochs - num_head,
@@ -109,7 +109,7 @@ def fastai(situation: Situation, epochs: int) -> Schedule:
     base_lr = 2e-3
     adam = {"optimizer": AdamW(weight_decay=0.01, beta2=0.99, eps=1e-5), "batchnorm": "train"}
     return _schedule(
-        _head(1, base_lr, curve=_fastai_cycle(rise=0.99, div=25.0), **adam),
+        _head(situation, 1, base_lr, curve=_fastai_cycle(rise=0.99, div=25.0), **adam),
         {
             "name": "full",
             "epochs": epochs - 1,
@@ -133,7 +133,7 @@ def lightning(situation: Situation, epochs: int) -> Schedule:
     """
     begin = _LIGHTNING_EPOCH if epochs >= 15 else max(1, epochs // 2)
     head, *backbone = uniform(situation.layers)
-    stages = [_head(begin, 1e-3, batchnorm="train")]
+    stages = [_head(situation, begin, 1e-3, batchnorm="train")]
     ratio, left = _LIGHTNING_RATIO, epochs - begin
     while left:
         length = 1 if ratio < 1 else left
@@ -180,16 +180,20 @@ def implicit(situation: Situation, epochs: int) -> Schedule:
     return _schedule(*stages)
 
 
+def full(situation: Situation, epochs: int) -> Schedule:
+    """Everything from the first epoch at one rate, one-cycle: plain fine-tuning."""
+    return _everything("full", situation, epochs)
+
+
 def scratch(situation: Situation, epochs: int) -> Schedule:
     """Everything from random weights at one rate, one-cycle: what transfer has to beat."""
+    return _everything("scratch", situation, epochs)
+
+
+def _everything(name: str, situation: Situation, epochs: int) -> Schedule:
+    groups = uniform(situation.layers)
     return _schedule(
-        {
-            "name": "scratch",
-            "epochs": epochs,
-            "lr": 4e-3,
-            "groups": uniform(situation.layers),
-            "curve": OneCycle(),
-        }
+        {"name": name, "epochs": epochs, "lr": 4e-3, "groups": groups, "curve": OneCycle()}
     )
 
 
@@ -198,12 +202,12 @@ def _fastai_cycle(*, rise: float, div: float) -> OneCycle:
     return OneCycle(rise=rise, start_div=div, end_div=1e5 / div)
 
 
-def _head(epochs: int, lr: float, **fields: Any) -> dict[str, Any]:
+def _head(situation: Situation, epochs: int, lr: float, **fields: Any) -> dict[str, Any]:
     return {
         "name": "head",
         "epochs": epochs,
         "lr": lr,
-        "groups": {"head": 1.0, "*": "frozen"},
+        "groups": last_blocks(uniform(situation.layers), situation.layers, 0),
         "batchnorm": "eval_frozen",
     } | fields
 

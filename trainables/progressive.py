@@ -200,7 +200,8 @@ def _blocks(num: int | str, situation: Situation) -> int | str:
     """Scale blocks of a ResNet's 4 to those of the model."""
     if not isinstance(num, int) or num == 0:
         return num
-    return max(1, round(num * (len(situation.layers) - 2) / _BLOCKS))
+    blocks = max(0, len(situation.layers) - 2)
+    return min(blocks, max(1, round(num * blocks / _BLOCKS)))
 
 
 def _place(where: str, number: int, row: Row) -> str:
@@ -208,7 +209,7 @@ def _place(where: str, number: int, row: Row) -> str:
 
 
 def _groups(table: Table, row: Row, layers: Sequence[str], where: str) -> Any:
-    stem, *blocks, head = layers
+    stem, blocks, head = layers[0], layers[1:-1], layers[-1]
     for column in ("trainable_down_to", "frozen_up_to"):
         num = getattr(row, column)
         if isinstance(num, int) and num > len(blocks):

@@ -50,13 +50,22 @@ def recipe_schedule(
     if name not in RECIPES:
         raise unknown("recipe", name, (*RECIPES, "the path of a YAML file with a stage table"))
     found = RECIPES[name]
-    if not found.pretrained and config.weights != "none":
+    if not found.pretrained and not _random(config):
         raise UserError(f"recipe {name}: starts from random weights; allowed: weights=none")
     least = found.least_epochs(situation)
     if epochs is not None and epochs < least:
         raise UserError(f"--epochs {epochs}: recipe {name} needs at least {least} with this model")
     made = found.make(situation, epochs or found.default_epochs(situation))
     return _whole(made, config, seed, pretrained=found.pretrained)
+
+
+def recipes_for(config: ClassifierConfig) -> list[str]:
+    """Return the names of the recipes that fit the starting weights of `config`."""
+    return [name for name, recipe in RECIPES.items() if recipe.pretrained or _random(config)]
+
+
+def _random(config: ClassifierConfig) -> bool:
+    return config.weights == "none"
 
 
 def _whole(
@@ -102,6 +111,11 @@ RECIPES: Mapping[str, Recipe] = {
         source=_DOCUMENTS,
         make=known.straight,
         default_epochs=lambda situation: 12,
+    ),
+    "full": Recipe(
+        what="everything from the first epoch at one rate; one-cycle",
+        source="plain fine-tuning",
+        make=known.full,
     ),
     "gradual": Recipe(
         what="one more layer group each epoch, slanted triangles",

@@ -23,7 +23,7 @@ SYSTEMS = {
 RECIPES = {
     "classifier": "trainables.recipes",
 }
-"""System -> the module that holds its `RECIPES` and `recipe_schedule`, where it has any."""
+"""System -> the module with its `RECIPES`, `recipes_for` and `recipe_schedule`, if it has any."""
 
 
 class System(Protocol):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.trainables.helpers import facts, frozen, group_lrs, layers, rates, realised
-from trainables.recipes import RECIPES, recipe_schedule
+from trainables.recipes import RECIPES, recipe_schedule, recipes_for
 from training.classification import ClassifierConfig
 from training.errors import UserError
 from training.schedule import Schedule
@@ -221,8 +221,9 @@ def test_finetuning_scheduler_has_fixed_phases_where_they_are_short() -> None:
     assert not made("finetuning_scheduler", 24).adaptive
 
 
-def test_scratch_trains_everything_at_one_rate() -> None:
-    epochs = realised(made("scratch"))
+@pytest.mark.parametrize("name", ["full", "scratch"])
+def test_everything_trains_at_one_rate(name: str) -> None:
+    epochs = realised(made(name))
     assert not any(map(frozen, epochs))
     assert len(set(rates(epochs[5], 0).values())) == 1
 
@@ -231,6 +232,12 @@ def test_a_recipe_from_scratch_refuses_pretrained_weights() -> None:
     config = ClassifierConfig(weights="timm")
     with pytest.raises(UserError, match="recipe scratch: starts from random weights"):
         recipe_schedule("scratch", config, seed=0)
+
+
+def test_pretrained_weights_leave_the_recipes_of_transfer() -> None:
+    left = set(RECIPES) - set(recipes_for(ClassifierConfig(weights="timm")))
+    assert left == {"scratch", "progressive_scratch"}
+    assert recipes_for(ClassifierConfig()) == list(RECIPES)
 
 
 def test_an_unknown_recipe_is_named() -> None:
