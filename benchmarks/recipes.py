@@ -5,10 +5,10 @@
 
 The search is `thaw search` in this process (`_sides.py`): TPE, ASHA, two trials at a time, the
 study's own points first, one seed of training. By default it starts from the recipes themselves
-(`from_recipes`); `--study unfreeze_timing` knows nothing of them. Of the trials that came to their end, the one with
-the best last value is chosen. Then it and each recipe are trained with seeds that the search never
-saw, on the same data; all that is random (weights, pretraining, order) differs from seed to seed
-and is the same for all schedules of one seed.
+(`from_recipes`); `--study unfreeze_timing` knows nothing of them. Of the trials that came to their
+end, the one with the best last value is chosen. Then it and each recipe are trained with seeds that
+the search never saw, on the same data; all that is random (weights, pretraining, order) differs
+from seed to seed and is the same for all schedules of one seed.
 
 What is compared is the validation accuracy after the last epoch, so that nobody profits from
 picking an epoch; `best` is the best over epochs, as `thaw confirm` has it. Lengths are in the

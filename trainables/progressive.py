@@ -2,7 +2,7 @@
 
 A table is a YAML file; three ship in `tables/`, with the numbers of the project's source documents.
 They are laid out for images of 224 px and batches of 1024; `fitted` scales them to other data by
-one rule. Blocks are counted, so that a table serves any model: "trainable down to 2" trains the
+one rule. Blocks may be counted, so that a table serves any model: "trainable down to 2" trains the
 head and the last two blocks (layer4 and layer3 of a ResNet), "frozen up to 2" freezes the stem and
 the first two (layer1 and layer2).
 """
@@ -20,7 +20,7 @@ from trainables.rates import only, rates
 from trainables.situation import SAMPLE_EPOCHS, Situation
 from training.config import Config
 from training.curves import Constant, Cosine, OneCycle
-from training.errors import UserError
+from training.errors import UserError, unknown
 from training.optimizers import AdamW, Optimizer
 from training.schedule import Schedule, Stage
 
@@ -49,10 +49,12 @@ class Row(Config):
     batch_size: Annotated[int, Field(ge=1)]
     """Images of one optimizer step."""
     epochs: Annotated[int, Field(ge=1)]
-    trainable_down_to: Blocks | Literal["all"] = "all"
-    """Blocks that train, counted from the head; 0 is the head alone."""
-    frozen_up_to: Blocks | Literal["none"] = "none"
-    """Blocks that are frozen together with the stem, counted from the stem."""
+    trainable_down_to: Blocks | str = "all"
+    """How many blocks train, counted from the head (0 is the head alone), or the last one of them
+    by its layer group's name, or "all"."""
+    frozen_up_to: Blocks | str = "none"
+    """How many blocks are frozen together with the stem, counted from the stem, or the last one of
+    them by name, or "none"."""
     lr_scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the table's LR."""
 
@@ -210,23 +212,36 @@ def _place(where: str, number: int, row: Row) -> str:
 
 def _groups(table: Table, row: Row, layers: Sequence[str], where: str) -> Any:
     stem, blocks, head = layers[0], layers[1:-1], layers[-1]
-    for column in ("trainable_down_to", "frozen_up_to"):
-        num = getattr(row, column)
-        if isinstance(num, int) and num > len(blocks):
+    first = 0  # block that trains
+    trained, frozen = set(layers), set[str]()
+    if row.trainable_down_to != "all":
+        first = len(blocks) - _count(row, "trainable_down_to", blocks[::-1], where)
+        trained = {head, *blocks[first:]}
+    if row.frozen_up_to != "none":
+        up = _count(row, "frozen_up_to", blocks, where)
+        frozen = {stem, *blocks[:up]}
+        if row.trainable_down_to != "all" and first < min(up, len(blocks)):
             raise UserError(
-                f"{where}.{column}: {num} blocks, but the model has {len(blocks)} "
-                f"({', '.join(blocks)}); allowed: 0 .. {len(blocks)}"
+                f"{where}: trainable_down_to {row.trainable_down_to} and frozen_up_to "
+                f"{row.frozen_up_to} contradict each other: both claim "
+                f"{', '.join(blocks[first:up])}; allowed: together at most {len(blocks)} blocks"
             )
-    down, up = row.trainable_down_to, row.frozen_up_to
-    trained = set(layers) if down == "all" else {head, *blocks[len(blocks) - down :]}
-    frozen = set() if up == "none" else {stem, *blocks[:up]}
-    first = len(blocks) - down if isinstance(down, int) else -1
-    if isinstance(down, int) and isinstance(up, int) and down and up > first:
-        raise UserError(
-            f"{where}: trainable_down_to {down} and frozen_up_to {up} contradict each other: both "
-            f"claim {', '.join(blocks[first:up])}; allowed: together at most {len(blocks)} blocks"
-        )
     return only(rates(table.rates)(layers), [name for name in layers if name in trained - frozen])
+
+
+def _count(row: Row, column: str, blocks: Sequence[str], where: str) -> int:
+    """Return how many of `blocks` a row's column means."""
+    said = getattr(row, column)
+    if isinstance(said, str):
+        if said not in blocks:
+            raise unknown(f"layer group in {where}.{column}:", said, blocks)
+        return blocks.index(said) + 1
+    if said > len(blocks):
+        raise UserError(
+            f"{where}.{column}: {said} blocks, but the model has {len(blocks)} "
+            f"({', '.join(blocks)}); allowed: 0 .. {len(blocks)}"
+        )
+    return int(said)
 
 
 def _batch(row: Row, situation: Situation, where: str) -> int:
