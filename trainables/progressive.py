@@ -10,6 +10,7 @@ the first two (layer1 and layer2).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -29,6 +30,8 @@ _SIZE_STEP = 4
 """Sizes and batches are rounded to multiples of it."""
 _STEPS = 8
 """Least number of the largest batches that the training images are."""
+_COLUMNS = (("unfreeze", "trainable_down_to", "all"), ("freeze", "frozen_up_to", "none"))
+"""Modes with the column that each uses, and what stands there for nothing."""
 _BLOCKS = 4
 """Blocks of the ResNets that the source documents speak of."""
 _CURVES = {"constant": Constant(), "cosine": Cosine(), "one_cycle": OneCycle()}
@@ -83,13 +86,8 @@ class Table(Config):
     def _columns(self) -> Self:
         rates(self.rates)
         for number, row in enumerate(self.stages):
-            said = {
-                "unfreeze": row.trainable_down_to != "all",
-                "freeze": row.frozen_up_to != "none",
-            }
-            columns = {"unfreeze": "trainable_down_to", "freeze": "frozen_up_to"}
-            for mode, column in columns.items():
-                if said[mode] and self.mode not in (mode, "both"):
+            for mode, column, nothing in _COLUMNS:
+                if getattr(row, column) != nothing and self.mode not in (mode, "both"):
                     raise ValueError(
                         f"stages.{number} has {column}, which mode {self.mode} does not use; "
                         f"allowed: leave it out, or mode {mode} or both"
@@ -115,6 +113,7 @@ def read_table(path: str | Path) -> Table:
     return Table.parse(data, str(path))
 
 
+@lru_cache
 def shipped(name: str) -> Table:
     """Return the table of the source documents: `unfreeze`, `freeze` or `scratch`."""
     return read_table(_TABLES / f"progressive_{name}.yaml")
@@ -123,13 +122,12 @@ def shipped(name: str) -> Table:
 def fitted(table: Table, situation: Situation, epochs: int | None = None) -> Table:
     """Scale a table for a ResNet and a large data set to others; columns keep their proportions.
 
-    Sizes: the largest becomes the task's own image size. Batches: the largest is at most an eighth
-    of the training images. Both are rounded to multiples of 4. Epochs: they add up to `epochs`,
-    to 16 on the embedded data and to the table's own elsewhere. Blocks: they are of 4, so that 2
+    Sizes: the largest becomes the task's own image size, others a multiple of 4. Batches: the
+    largest is at most an eighth of the training images, all are rounded down to multiples of 4.
+    Epochs: they add up to `epochs`, to 16 on the embedded data, to the table's own elsewhere. Blocks: they are of 4, so that 2
     are half of them in any model. The sample and the full preset differ in these numbers only.
     """
-    sizes = [row.image_size for row in table.stages]
-    size = situation.image_size / max(sizes)
+    largest = max(row.image_size for row in table.stages)
     most = max(row.batch_size for row in table.stages)
     batch = min(1.0, situation.num_train / _STEPS / most)
     total = epochs or (SAMPLE_EPOCHS if situation.sample else table.epochs)
@@ -137,7 +135,7 @@ def fitted(table: Table, situation: Situation, epochs: int | None = None) -> Tab
     rows = [
         row.model_copy(
             update={
-                "image_size": max(8, _SIZE_STEP * round(row.image_size * size / _SIZE_STEP)),
+                "image_size": _size(row.image_size / largest, situation),
                 "batch_size": max(
                     _SIZE_STEP, _SIZE_STEP * int(row.batch_size * batch / _SIZE_STEP + 1e-9)
                 ),
@@ -196,6 +194,13 @@ def with_batches(table: Table, how: Literal["shrink", "grow", "constant"]) -> Ta
         for row, size in zip(table.stages, sizes, strict=True)
     )
     return table.model_copy(update={"stages": tuple(rows)})
+
+
+def _size(share: float, situation: Situation) -> int:
+    """Return a share of the task's image size, all of it as it is."""
+    if share == 1:
+        return situation.image_size
+    return max(8, _SIZE_STEP * round(share * situation.image_size / _SIZE_STEP))
 
 
 def _blocks(num: int | str, situation: Situation) -> int | str:
