@@ -124,8 +124,9 @@ def fitted(table: Table, situation: Situation, epochs: int | None = None) -> Tab
 
     Sizes: the largest becomes the task's own image size, others a multiple of 4. Batches: the
     largest is at most an eighth of the training images, all are rounded down to multiples of 4.
-    Epochs: they add up to `epochs`, to 16 on the embedded data, to the table's own elsewhere. Blocks: they are of 4, so that 2
-    are half of them in any model. The sample and the full preset differ in these numbers only.
+    Epochs: they add up to `epochs`, to 16 on the embedded data, to the table's own elsewhere.
+    Blocks: they are of 4, so that 2 are half of them in any model. The sample and the full preset
+    differ in these numbers only.
     """
     largest = max(row.image_size for row in table.stages)
     most = max(row.batch_size for row in table.stages)
