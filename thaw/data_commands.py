@@ -15,7 +15,7 @@ data_app = typer.Typer(
 )
 
 
-def add_data_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.add_typer(data_app, name="data")
 
