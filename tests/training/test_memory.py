@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.helpers import TinyTask, facts, keys, schedule, stage, trainer, weights
+from training.record import Record
 from training.settings import Settings
 from training.store import Store
 from training.task import Totals
@@ -90,3 +91,10 @@ def test_keys_do_not_hang_on_it(tmp_path: Path) -> None:
 def test_one_image_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(torch.OutOfMemoryError, match="provoked"):
         train(Crowded(room=0), tmp_path)
+
+
+def test_a_record_from_before_this_was_known_is_read(tmp_path: Path) -> None:
+    visits, _ = train(TinyTask(), tmp_path)
+    plain = visits[0].record.plain()
+    del plain["micro_batches"]
+    assert Record.from_plain(plain).micro_batches == 0
