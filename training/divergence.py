@@ -17,8 +17,10 @@ def diverged(schedule: Schedule, history: Sequence[Record]) -> bool:
 
     It has where it is `EXPLOSION` times that of the first segment with the same model, data and
     loss weights: what an untrained model has is the level that no useful schedule leaves upwards.
-    The loss is taken as never negative.
+    The loss is taken as never negative. What a rule took the trial back from is behind it.
     """
+    if len(history) - 1 not in schedule.way(history):
+        return False
     loss = history[-1].metrics["train_loss"]
     if not math.isfinite(loss):
         return True

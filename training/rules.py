@@ -177,9 +177,10 @@ class Explodes(_Signal):
         return 1
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
-        """Compare the last two epochs."""
+        """Compare the last two epochs, by either loss: one that is bounded does not leap."""
         last = [*earlier[-1:], *records][-2:]
-        return explodes(_last(last, "val_loss", 2), _last(last, self.metric, 2))
+        metrics = _last(last, self.metric, 2)
+        return any(explodes(_last(last, loss, 2), metrics) for loss in ("train_loss", "val_loss"))
 
 
 class Stuck(_Signal):

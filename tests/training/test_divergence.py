@@ -1,6 +1,7 @@
 """When a trial has diverged: no finite loss, or one far above where it began."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -42,3 +43,15 @@ def test_only_what_can_be_compared_is_compared() -> None:
     )
     assert not diverged(weighted, history(1.0, 1.0, 50.0)), "other weights, another level"
     assert diverged(weighted, history(1.0, 1.0, 50.0, 501.0))
+
+
+def test_a_trial_that_went_back_from_it_has_not_diverged() -> None:
+    explodes = {"any": [{"kind": "explodes", "metric": "val_accuracy"}]}
+    back = {"when": explodes, "lr": 0.5, "tries": 1}
+    plan = schedule(SCHEDULE.stages[0], stage(name="full", epochs=3, roll_back=back))
+    fine = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.8}
+    blown = {"train_loss": math.nan, "val_loss": math.nan, "val_accuracy": 0.1}
+    seen = [replace(UNKNOWN, data="target", metrics=one) for one in (fine, fine, blown)]
+    assert diverged(SCHEDULE, seen) and not diverged(plan, seen)
+    assert plan.event(seen).startswith("explodes: back to segment 1")
+    assert diverged(plan, [*seen[:1], seen[2]]), "in a stage without the rule"

@@ -35,14 +35,22 @@ PLATEAU = {"kind": "plateau", "patience": 2, "min_delta": 0.1}
 OVERFITS = {"kind": "overfits", "patience": 2}
 HURTS = {"kind": "hurts", "points": 1.0, "patience": 2}
 EXPLODES = {"kind": "explodes"}
+LEAP = {"train_loss": [0.2341, 1.5678], "val_loss": [0.2341, 1.5678]}
 STUCK = {"kind": "stuck", "points": 1.0, "patience": 5}
 BELOW = {"kind": "below", "metric": "val_iou", "value": 0.66, "patience": 3}
 BEFORE = records(val_accuracy=[0.7, 0.8])
 
 CASES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
-    (EXPLODES, {"val_loss": [0.2341, 1.5678], "val_iou": [0.6350, 0.1234]}, True),
-    (EXPLODES, {"val_loss": [0.2341, 1.5678], "val_iou": [0.6350, 0.6300]}, False),
-    (EXPLODES, {"val_loss": [0.2341], "val_iou": [0.6350]}, False),
+    (EXPLODES, LEAP | {"val_iou": [0.6350, 0.1234]}, True),
+    (EXPLODES, LEAP | {"train_loss": [0.3, 0.3], "val_iou": [0.6350, 0.1234]}, True),
+    (EXPLODES, LEAP | {"val_loss": [0.3, 0.3], "val_iou": [0.6350, 0.1234]}, True),
+    (EXPLODES, LEAP | {"val_iou": [0.6350, 0.6300]}, False),
+    (
+        EXPLODES,
+        {"train_loss": [0.3, 0.4], "val_loss": [0.3, 0.4], "val_iou": [0.6350, 0.1234]},
+        False,
+    ),
+    (EXPLODES, {"train_loss": [0.3], "val_loss": [0.2341], "val_iou": [0.6350]}, False),
     (STUCK, {"val_iou": [0.62, 0.621, 0.62, 0.621, 0.62]}, True),
     (STUCK, {"val_iou": [0.62, 0.621, 0.62, 0.621]}, False),
     (STUCK, {"val_iou": [0.62, 0.63, 0.64, 0.65, 0.66]}, False),
@@ -159,9 +167,10 @@ def test_a_metric_that_there_is_not_is_named() -> None:
 
 
 def test_an_explosion_in_the_first_epoch_is_seen_against_the_stage_before() -> None:
-    earlier = records(val_loss=[0.25, 0.2341], val_iou=[0.63, 0.6350])
-    assert holds(EXPLODES, earlier=earlier, val_loss=[1.5678], val_iou=[0.1234])
-    assert not holds(EXPLODES, earlier=earlier, val_loss=[0.3], val_iou=[0.6])
+    earlier = records(train_loss=[0.3, 0.3], val_loss=[0.25, 0.2341], val_iou=[0.63, 0.6350])
+    leapt = {"train_loss": [0.3], "val_loss": [1.5678], "val_iou": [0.1234]}
+    assert holds(EXPLODES, earlier=earlier, **leapt)
+    assert not holds(EXPLODES, earlier=earlier, train_loss=[0.3], val_loss=[0.3], val_iou=[0.6])
 
 
 def test_stuck_looks_at_the_gain_over_the_stages_before() -> None:
