@@ -30,12 +30,13 @@ def prepare(module: Any, config: Config) -> None:
 
 
 class Bar:
-    """A progress bar that begins with its first call, and one line in the end."""
+    """Progress of decoding: a bar on a terminal, else a line now and then, and one in the end."""
 
-    def __init__(self, console: Console) -> None:
-        """Show on `console`; where that is no terminal, the first and the last line only."""
+    def __init__(self, console: Console, every_s: float = 15.0) -> None:
+        """Show on `console`; where that is no terminal, a line each `every_s` seconds."""
         self._console = console
-        self._began_s = time.perf_counter()
+        self._every_s = every_s
+        self._began_s = self._told_s = time.perf_counter()
         self._done = self._num = 0
         self._progress = Progress(
             TextColumn("decoding images"),
@@ -54,10 +55,13 @@ class Bar:
             self._num = num
             self._task = self._progress.add_task("", total=num)
             self._progress.start()
-            if not self._console.is_terminal:
-                self._console.print(f"decoding {num} images, once for all trials")
         self._done = done
         self._progress.update(self._task, completed=done)
+        now_s = time.perf_counter()
+        if not self._console.is_terminal and done < num and now_s - self._told_s >= self._every_s:
+            self._told_s = now_s
+            left_s = (now_s - self._began_s) / done * (num - done)
+            self._console.print(f"decoding images: {done} of {num}, {left_s:.0f} s left")
 
     def close(self) -> None:
         """Take the bar away; say how long it took where all are done."""

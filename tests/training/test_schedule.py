@@ -149,6 +149,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"accumulate": 3}, r"stages\.0: batch_size must be a multiple of accumulate \(3\)$"),
     ({"optimizer": {"kind": "sgd", "momentum": 1}}, r"optimizer\.sgd\.momentum: .*than 1, got 1$"),
     ({"augment": {"shift": 0.6}}, r"augment\.shift: .*less than or equal to 0\.5, got 0\.6$"),
+    ({"augment": {"mixup": -1}}, r"augment\.mixup: .*greater than or equal to 0, got -1$"),
+    ({"sampler": "even"}, r"sampler: Input should be 'shuffle' or 'balanced', got 'even'$"),
+    (
+        {"optimizer": {"kind": "sgd", "momentum": 0, "nesterov": True}},
+        r"optimizer\.sgd: nesterov: needs a momentum above 0$",
+    ),
     ({"ema_decay": 1}, r"ema_decay: .*less than 1, got 1$"),
     ({"lr": 0, "epochs": 0}, r"stages\.0\.epochs: .* \(and 1 more\)$"),
 ]
