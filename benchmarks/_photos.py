@@ -12,7 +12,7 @@ from PIL import Image
 
 _CANVAS_PX = 768
 _NUM_CANVASES = 24
-_QUALITY = 90
+_QUALITY = 85
 
 
 def write_photos(folder: Path, num: int, *, num_classes: int, num_val: int) -> int:
