@@ -38,11 +38,8 @@ def decoded(
     their sizes and times of change. What is written to the array does not reach the file. Raises
     `UserError` for an image that cannot be read.
     """
-    stats = [path.stat() for path in files]
-    listing = [
-        [str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in zip(files, stats, strict=True)
-    ]
-    name = hashlib.sha256(json.dumps([_LAYOUT, size, listing]).encode()).hexdigest()[:32]
+    listing = json.dumps([_LAYOUT, size, _listing(files)])
+    name = hashlib.sha256(listing.encode()).hexdigest()[:32]
     target = cache_folder() / f"images-{name}.npy"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +52,16 @@ def decoded(
     with open(target, "rb") as file:
         file.seek(-_DIGEST_BYTES, os.SEEK_END)
         return pixels, file.read().hex()
+
+
+def _listing(files: Sequence[Path]) -> list[list[str | int]]:
+    """Return the path, size in bytes and time of change of each file."""
+    folders = {folder: str(folder.resolve()) for folder in {path.parent for path in files}}
+    found: list[list[str | int]] = []
+    for path in files:
+        stat = os.stat(path)
+        found.append([f"{folders[path.parent]}/{path.name}", stat.st_size, stat.st_mtime_ns])
+    return found
 
 
 def cache_folder() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -49,7 +50,7 @@ def _list_split(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise UserError(f"data folder {folder}: no such folder")
     found = {
-        entry.name: sorted(p for p in entry.iterdir() if p.suffix.lower() in _KINDS)
+        entry.name: [entry / name for name in sorted(os.listdir(entry)) if _is_image(name)]
         for entry in sorted(folder.iterdir())
         if entry.is_dir()
     }
@@ -61,3 +62,7 @@ def _list_split(folder: Path) -> dict[str, list[Path]]:
                 f"data folder {folder / name}: holds no images ({', '.join(sorted(_KINDS))})"
             )
     return found
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _KINDS
