@@ -15,6 +15,7 @@ from rich.text import Text
 from search_spaces.study import STUDIES, study
 from thaw.export import write_model
 from thaw.overrides import split_overrides
+from thaw.preparing import prepare
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
 from training.errors import UserError
@@ -68,6 +69,7 @@ def train_spec(
     spec: TrialSpec, *, store_url: str, out: str | None, num_threads: int, console: Console
 ) -> None:
     """Walk the schedule and show each segment; write model and schedule to `out`."""
+    prepare(system(spec.system), spec.config())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Place(device=device, num_threads=num_threads)
     facts = spec.facts(place)
