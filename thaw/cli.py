@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thaw.analysis_commands import add_to
+from thaw import analysis_commands, check_commands
 
 if TYPE_CHECKING:
     from thaw.results import Table
@@ -350,7 +350,8 @@ def store_prune(
     prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
 
 
-add_to(app)
+analysis_commands.add_to(app)
+check_commands.add_to(app)
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from search_spaces.study import STUDIES, study
+from thaw.confusion import class_names, show_confusion, stage_ends
+from thaw.confusion_picture import PICTURE, write_picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
 from trainables.spec import TrialSpec
@@ -65,8 +67,13 @@ def train_spec(
             _add_row(table, visit, spec.schedule.num_epochs)
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
+    ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
+    names = class_names(spec)
+    show_confusion(console, ends, names)
     if out is not None:
         console.print(write_model(spec, store, visits[-1].record.key, Path(out)))
+        if ends:
+            console.print(write_picture(Path(out) / PICTURE, ends, names))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:

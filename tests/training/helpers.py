@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.confusion import CONFUSION, counted
 from training.images import NUM_DRAWS, augment, prepare
 from training.layers import Layers, layers_of_timm
 from training.randomness import derive
@@ -87,7 +88,12 @@ class TinyTask:
         mine = torch.arange(rank, self.num, settings.place.world_size)
         logits = models["model"](self._prepare(pixels[mine], settings)).float()
         loss = F.cross_entropy(logits, labels[mine], reduction="sum")
-        return {"loss": loss, "num": torch.full((), len(mine))}
+        num_classes = NUM_CLASSES[settings.data]
+        return {
+            "loss": loss,
+            "num": torch.full((), len(mine)),
+            CONFUSION: counted(labels[mine], logits.argmax(1), num_classes),
+        }
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         return {
