@@ -1,0 +1,112 @@
+"""The dimensions of a search: what they are called, what they are about, their levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+PARAM = "param:"
+MOMENT, PARTIAL, BATCHNORM, MODE = "moment", "partial", "batchnorm", "mode"
+RESIZE, EMA = "resize", "ema"
+ROLES: dict[str, tuple[str, ...]] = {
+    MOMENT: ("unfreeze_epoch", "unfreeze_after", "head_epochs"),
+    PARTIAL: ("partial_epochs", "partial", "partial_first"),
+    BATCHNORM: ("frozen_batchnorm", "batchnorm"),
+    MODE: ("mode", "strategy"),
+    RESIZE: ("resize", "resizing", "image_sizes", "sizes", "progressive_sizes"),
+    EMA: ("ema", "ema_decay"),
+}
+"""What a report asks about -> names that a dimension of it may have, the likeliest first."""
+_NO_DIMENSION = frozenset({"origin", "seed"})
+"""Columns of a confirmation."""
+_MOST_LEVELS = 5
+_PARTS = 3
+"""Into so many parts a dimension of many values is cut."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A dimension in which trials differ."""
+
+    name: str
+    values: pd.Series
+    """By trial; missing where the study did not ask for it."""
+    levels: pd.Series
+    """By trial, as text: the value, or the part of the range in which it lies; "" where missing."""
+    order: tuple[str, ...]
+    """All levels, from the lowest on."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers."""
+        return is_number(self.values)
+
+    def groups(self) -> list[tuple[str, pd.Series]]:
+        """Return each level, and which trials have it."""
+        return [(level, self.levels == level) for level in self.order]
+
+
+def dimensions_of(runs: pd.DataFrame) -> list[Dimension]:
+    """Return the hyperparameters in which the trials differ, in the order of the study."""
+    found = []
+    for column in map(str, runs.columns):
+        name = column.removeprefix(PARAM)
+        if not column.startswith(PARAM) or name in _NO_DIMENSION:
+            continue
+        values = runs[column]
+        if values.dropna().map(repr).nunique() > 1:
+            found.append(_dimension(name, values))
+    return found
+
+
+def role_of(dimensions: list[Dimension], role: str) -> Dimension | None:
+    """Return the dimension that a question is about, None where the search did not ask it."""
+    by_name = {dimension.name: dimension for dimension in dimensions}
+    return next((by_name[name] for name in ROLES[role] if name in by_name), None)
+
+
+def is_number(values: pd.Series) -> bool:
+    """Tell whether all values that are there are numbers."""
+    kinds = {type(value) for value in values.dropna()}
+    return bool(kinds) and all(
+        issubclass(kind, int | float | np.number) and not issubclass(kind, bool | np.bool_)
+        for kind in kinds
+    )
+
+
+def shown(value: object) -> str:
+    """Return a value as it stands in tables."""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    return f"{value:.3g}" if isinstance(value, float | int) else str(value)
+
+
+def _dimension(name: str, values: pd.Series) -> Dimension:
+    known = values.dropna()
+    if not is_number(values):
+        levels = values.map(shown).where(values.notna(), "")
+        return Dimension(name, values, levels, tuple(sorted(set(levels) - {""})))
+    numbers = values.astype(float)
+    distinct = np.sort(known.astype(float).unique())
+    if len(distinct) <= _MOST_LEVELS:
+        levels = numbers.map(shown).where(values.notna(), "")
+        return Dimension(name, numbers, levels, tuple(shown(float(value)) for value in distinct))
+    return _cut(name, numbers, distinct)
+
+
+def _cut(
+    name: str, numbers: pd.Series, distinct: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> Dimension:
+    """Return a dimension of many values with its range in three parts of about as many trials."""
+    inner = np.quantile(numbers.dropna(), np.arange(1, _PARTS) / _PARTS)
+    part = np.searchsorted(inner, numbers.to_numpy(float), side="left")
+    names = {}
+    for place in range(_PARTS):
+        inside = distinct[np.searchsorted(inner, distinct, side="left") == place]
+        if len(inside):
+            ends = (shown(float(inside[0])), shown(float(inside[-1])))
+            names[place] = " to ".join(dict.fromkeys(ends))
+    levels = pd.Series([names.get(int(at), "") for at in part], numbers.index)
+    return Dimension(name, numbers, levels.where(numbers.notna(), ""), tuple(names.values()))
