@@ -118,8 +118,8 @@ def _importance(tables: Tables) -> list[str]:
     first = found.table.iloc[0]
     known, lost = 100 * found.explained, 100 * first["importance"]
     return [
-        f"{first['dimension']} matters most: a forest that foresees {known:.0f}% of the differences "
-        f"of trials it has not seen loses {lost:.0f}% without it."
+        f"{first['dimension']} matters most: a forest that foresees {known:.0f}% of the "
+        f"differences of trials it has not seen loses {lost:.0f}% without it."
     ]
 
 
