@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import RepeatedKFold
 
 from analysis.unfreezing.contrast import Contrast, contrast, mean_of
 from analysis.unfreezing.dimensions import Dimension
-from analysis.unfreezing.trials import Floats, Trials
+from analysis.unfreezing.trials import Flags, Floats, Trials
 
 _FEWEST = 10
 """Finished trials: with fewer a forest says nothing."""
-_FOLDS, _REPEATS, _TREES, _SHUFFLES = 5, 4, 60, 5
+_FOLDS, _REPEATS, _TREES, _SHUFFLES = 5, 3, 40, 5
 EFFECTS = (
     "dimension level num_finished num_stopped mean interval difference difference_interval told "
     "seconds"
@@ -36,9 +37,7 @@ def effects_table(trials: Trials) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=EFFECTS.split())
 
 
-def _effect(
-    trials: Trials, dimension: Dimension, level: str, chosen: np.ndarray
-) -> dict[str, object]:
+def _effect(trials: Trials, dimension: Dimension, level: str, chosen: Flags) -> dict[str, object]:
     values, done = trials.column("value"), trials.finished
     others = ~chosen & (dimension.levels != "").to_numpy(bool)
     mean = mean_of(np.where(chosen & done, values, np.nan), trials.clusters, trials.options)
@@ -58,7 +57,7 @@ def _effect(
     }
 
 
-def against(trials: Trials, inside: np.ndarray, outside: np.ndarray) -> Contrast:
+def against(trials: Trials, inside: Flags, outside: Flags) -> Contrast:
     """Return how much better the finished trials of one side are than those of the other."""
     done = trials.finished
     values = trials.sign * trials.column("value")
@@ -99,22 +98,16 @@ def importance_of(trials: Trials) -> Importance:
     if done.sum() < _FEWEST or np.ptp(target) == 0:
         return Importance(empty, float("nan"), int(done.sum()))
     columns, owners = _encoded(trials.dimensions, done)
-    misses, drops = [], []
     rng = np.random.default_rng(trials.options.seed)
     splits = RepeatedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=trials.options.seed)
-    for seen, unseen in splits.split(columns):
-        forest = RandomForestRegressor(_TREES, random_state=trials.options.seed, n_jobs=1)
-        forest.fit(columns[seen], target[seen])
-        missed = _missed(forest, columns[unseen], target[unseen])
-        misses.append(missed)
-        drops.append(
-            [
-                _shuffled(forest, columns[unseen], target[unseen], owners == place, rng) - missed
-                for place in range(len(trials.dimensions))
-            ]
-        )
+    missed = np.array(
+        [
+            _missed(columns, target, owners, seen, unseen, rng)
+            for seen, unseen in splits.split(columns)
+        ]
+    )
     spread = float(np.var(target))
-    shares = np.array(drops) / spread
+    shares = (missed[:, 1:] - missed[:, :1]) / spread
     low, high = np.quantile(shares, [0.05, 0.95], axis=0)
     table = pd.DataFrame(
         {
@@ -124,10 +117,10 @@ def importance_of(trials: Trials) -> Importance:
         }
     )
     table = table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
-    return Importance(table, 1 - float(np.mean(misses)) / spread, int(done.sum()))
+    return Importance(table, 1 - float(missed[:, 0].mean()) / spread, int(done.sum()))
 
 
-def _encoded(dimensions: list[Dimension], done: np.ndarray) -> tuple[Floats, np.ndarray]:
+def _encoded(dimensions: list[Dimension], done: Flags) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Return the dimensions as columns, and which dimension each column belongs to.
 
     Numbers stay as they are, missing ones below all others; each other value is a column.
@@ -145,21 +138,28 @@ def _encoded(dimensions: list[Dimension], done: np.ndarray) -> tuple[Floats, np.
     return np.stack(columns, axis=1), np.array(owners)
 
 
-def _missed(forest: RandomForestRegressor, columns: Floats, target: Floats) -> float:
-    return float(np.mean((forest.predict(columns) - target) ** 2))
-
-
-def _shuffled(
-    forest: RandomForestRegressor,
+def _missed(
     columns: Floats,
     target: Floats,
-    own: np.ndarray,
+    owners: npt.NDArray[np.int64],
+    seen: npt.NDArray[np.int64],
+    unseen: npt.NDArray[np.int64],
     rng: np.random.Generator,
-) -> float:
-    """Return what the forest misses when the columns `own` are shuffled together."""
-    missed = []
-    for _ in range(_SHUFFLES):
-        mixed = columns.copy()
-        mixed[:, own] = columns[rng.permutation(len(columns))][:, own]
-        missed.append(_missed(forest, mixed, target))
-    return float(np.mean(missed))
+) -> Floats:
+    """Return the mean squared error on unseen trials, (1 + dimensions,).
+
+    The first is that of a forest grown on `seen`; the others are its errors when the columns of one
+    dimension are shuffled together.
+    """
+    forest = RandomForestRegressor(_TREES, random_state=int(rng.integers(2**31)), n_jobs=1)
+    forest.fit(columns[seen], target[seen])
+    asked = [columns[unseen]]
+    for place in range(owners.max() + 1):
+        for _ in range(_SHUFFLES):
+            mixed = columns[unseen].copy()
+            own = owners == place
+            mixed[:, own] = mixed[rng.permutation(len(mixed))][:, own]
+            asked.append(mixed)
+    foreseen = forest.predict(np.concatenate(asked)).reshape(len(asked), -1)
+    errors = np.mean((foreseen - target[unseen]) ** 2, axis=1)
+    return np.append(errors[0], errors[1:].reshape(-1, _SHUFFLES).mean(axis=1))

@@ -147,7 +147,7 @@ def _around(curve: Curve, until: float, settled: float) -> dict[str, float]:
         "frozen_s": float(np.median(frozen)) if len(frozen) else np.nan,
         "full_s": float(np.median(full)) if len(full) else np.nan,
         "at_unfreezing": float(before[-1]) if len(before) else np.nan,
-        "settled_epoch": float(curve.epoch[still[0]]) if len(still) else np.nan,
+        "settled_epoch": float(curve.epoch[still[0] + 1]) if len(still) else np.nan,
     }
 
 
