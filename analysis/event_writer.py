@@ -88,12 +88,10 @@ class EventWriter:
         self._hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)
 
     def _hparams(self, tag: str, **content: object) -> None:
-        data = plugin_data_pb2.HParamsPluginData(**content)
-        value = Summary.Value(
-            tag=tag,
-            tensor=metadata.NULL_TENSOR,
-            metadata=metadata.create_summary_metadata(data),
-        )
+        data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
+        about = metadata.create_summary_metadata(data)
+        about.plugin_data.content = data.SerializeToString(deterministic=True)  # it holds a map
+        value = Summary.Value(tag=tag, tensor=metadata.NULL_TENSOR, metadata=about)
         self._write(Event(summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:

@@ -80,8 +80,8 @@ def show_confusion(console: Console, ends: Sequence[StageEnd], names: Sequence[s
     shown = _chosen(ends)
     num = ends[-1].confusion.num()
     more = f", the {len(shown)} of {len(num):,} that changed most" if len(shown) < len(num) else ""
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    table.title = f"recognised of each class at the end of each stage (validation set){more}"
+    title = f"recognised of each class at the end of each stage (validation set){more}"
+    table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("images", justify="right")
     for end in ends:
@@ -93,7 +93,7 @@ def show_confusion(console: Console, ends: Sequence[StageEnd], names: Sequence[s
     totals = [{0: end.accuracy} for end in ends]
     cells = [_cell(totals, place, 0) for place in range(len(ends))]
     table.add_row("all", f"{sum(num.values()):,}", *cells, style="bold")
-    console.print("", table, sep="\n")
+    console.print("", title, table, sep="\n", highlight=False)
     pairs = [
         f"{name_of(true, names)} taken for {name_of(predicted, names)} ({count} of {num[true]})"
         for true, predicted, count in ends[-1].confusion.confused()[:_MOST_PAIRS]

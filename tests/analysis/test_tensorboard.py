@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import masked_crc32c
 
 from analysis.comparison import comparison
+from analysis.crc32c import masked_crcs
 from analysis.event_writer import FILE_NAME
 from analysis.logs import LogError, Logs, read_logs
 from analysis.tensorboard import folders, write_tensorboard
@@ -77,6 +79,27 @@ def test_the_same_logs_give_the_same_bytes(logs: Logs, tmp_path: Path) -> None:
         write_tensorboard(logs, tmp_path / name)
     one, two = ((tmp_path / name / "fog" / FILE_NAME).read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_parameters_are_written_in_one_order(tmp_path: Path) -> None:
+    """Protocol buffers write maps in an order that differs from process to process."""
+    names = [f"p{number:02}" for number in range(30)]
+    logs = read(
+        tmp_path / "logs",
+        {
+            "a/metrics.csv": "step,acc\n1,0.5\n",
+            "a/params.json": json.dumps({name: 1.0 for name in reversed(names)}),
+        },
+    )
+    write_tensorboard(logs, tmp_path / "tb")
+    data = (tmp_path / "tb" / "a" / FILE_NAME).read_bytes()
+    assert re.findall(rb"p\d\d", data) == [name.encode() for name in names]
+
+
+@given(parts=st.lists(st.binary(max_size=40), max_size=20), long=st.binary(min_size=1, max_size=3))
+def test_checksums_are_those_of_tensorboard(parts: list[bytes], long: bytes) -> None:
+    found = [*parts, long * 600, bytes(1024), bytes(1025)]
+    assert masked_crcs(found) == [masked_crc32c(part) for part in found]
 
 
 def test_the_folder_among_the_logs_is_not_read_again(logs: Logs, tmp_path: Path) -> None:
