@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -61,14 +61,27 @@ class EventWriter:
         summary = Summary(value=[Summary.Value(tag=tag, image=found)])
         self._write(Event(step=step, wall_time=0.0, summary=summary))
 
-    def experiment(self, params: Mapping[str, type], metrics: Iterable[str]) -> None:
-        """Write which hyperparameters and metrics the HParams page shows."""
+    def experiment(
+        self,
+        params: Mapping[str, type],
+        metrics: Iterable[str],
+        choices: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Write which hyperparameters and metrics the HParams page shows.
+
+        `choices` are the values of those that are text and have few: the page offers them to filter
+        runs by.
+        """
         kinds: dict[type, int] = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
+        infos = [
+            api_pb2.HParamInfo(name=name, type=kinds.get(kind, api_pb2.DATA_TYPE_STRING))
+            for name, kind in params.items()
+        ]
+        for info in infos:
+            if info.name in choices:
+                info.domain_discrete.extend(choices[info.name])
         found = api_pb2.Experiment(
-            hparam_infos=[
-                api_pb2.HParamInfo(name=name, type=kinds.get(kind, api_pb2.DATA_TYPE_STRING))
-                for name, kind in params.items()
-            ],
+            hparam_infos=infos,
             metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
         )
         self._hparams(metadata.EXPERIMENT_TAG, experiment=found)

@@ -20,6 +20,8 @@ from analysis.readers.reader import Parameter
 
 _NUM_METRICS = 6
 """Columns for best and last values on the HParams page: the likeliest metrics."""
+_MOST_CHOICES = 30
+"""Values of a parameter that the HParams page offers as a filter."""
 _NO_FILE_NAME = re.compile(r"[^\w.,=+@()\[\] -]")
 _MAX_NAME = 120
 """Characters of one part of a path."""
@@ -41,7 +43,8 @@ def write_tensorboard(logs: Logs, out: Path) -> int:
     status = dict(zip(map(str, logs.runs.index), map(str, logs.runs["status"]), strict=True))
     try:
         with EventWriter(out) as writer:
-            writer.experiment({name: kind for name, (_, kind) in params.items()}, tags)
+            kinds = {name: kind for name, (_, kind) in params.items()}
+            writer.experiment(kinds, tags, _choices(logs.runs, params))
         for place, (run, folder) in enumerate(zip(points.runs, folders(points.runs), strict=True)):
             summary = [(tag, values[run]) for tag, values in ended.items() if run in values]
             with EventWriter(out / folder) as writer:
@@ -139,6 +142,16 @@ def _type(values: pd.Series) -> type:
     if kinds <= {bool, np.bool_}:
         return bool
     return str if kinds & {str, bool, np.bool_} else float
+
+
+def _choices(runs: pd.DataFrame, params: Mapping[str, tuple[str, type]]) -> dict[str, list[str]]:
+    """Return the values of each parameter that is text and has few, by its name on the page."""
+    found = {
+        name: sorted({str(value) for value in runs[column].dropna()})
+        for name, (column, kind) in params.items()
+        if kind is str
+    }
+    return {name: values for name, values in found.items() if len(values) <= _MOST_CHOICES}
 
 
 def _params(

@@ -13,7 +13,7 @@ from analysis.unfreezing.options import Options
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-FEWEST = 3
+FEWEST = 5
 """Configurations on each side: of fewer there is no interval."""
 
 

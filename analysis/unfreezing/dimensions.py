@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+Floats = npt.NDArray[np.float64]
 PARAM = "param:"
 MOMENT, PARTIAL, BATCHNORM, MODE = "moment", "partial", "batchnorm", "mode"
 RESIZE, EMA = "resize", "ema"
@@ -48,8 +50,12 @@ class Dimension:
         return [(level, self.levels == level) for level in self.order]
 
 
-def dimensions_of(runs: pd.DataFrame) -> list[Dimension]:
-    """Return the hyperparameters in which the trials differ, in the order of the study."""
+def dimensions_of(runs: pd.DataFrame, counted: pd.Series | None = None) -> list[Dimension]:
+    """Return the hyperparameters in which the trials differ, in the order of the study.
+
+    The range of a dimension of many values is cut so that the `counted` trials are spread evenly;
+    without any, all are.
+    """
     found = []
     for column in map(str, runs.columns):
         name = column.removeprefix(PARAM)
@@ -57,7 +63,7 @@ def dimensions_of(runs: pd.DataFrame) -> list[Dimension]:
             continue
         values = runs[column]
         if values.dropna().map(repr).nunique() > 1:
-            found.append(_dimension(name, values))
+            found.append(_dimension(name, values, counted))
     return found
 
 
@@ -83,7 +89,7 @@ def shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float | int) else str(value)
 
 
-def _dimension(name: str, values: pd.Series) -> Dimension:
+def _dimension(name: str, values: pd.Series, counted: pd.Series | None) -> Dimension:
     known = values.dropna()
     if not is_number(values):
         levels = values.map(shown).where(values.notna(), "")
@@ -93,14 +99,13 @@ def _dimension(name: str, values: pd.Series) -> Dimension:
     if len(distinct) <= _MOST_LEVELS:
         levels = numbers.map(shown).where(values.notna(), "")
         return Dimension(name, numbers, levels, tuple(shown(float(value)) for value in distinct))
-    return _cut(name, numbers, distinct)
+    spread = numbers[counted].dropna() if counted is not None else numbers.dropna()
+    return _cut(name, numbers, distinct, spread if len(spread) else numbers.dropna())
 
 
-def _cut(
-    name: str, numbers: pd.Series, distinct: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> Dimension:
-    """Return a dimension of many values with its range in three parts of about as many trials."""
-    inner = np.quantile(numbers.dropna(), np.arange(1, _PARTS) / _PARTS)
+def _cut(name: str, numbers: pd.Series, distinct: Floats, spread: pd.Series) -> Dimension:
+    """Return a dimension of many values, its range in three parts with as many of `spread`."""
+    inner = np.quantile(spread, np.arange(1, _PARTS) / _PARTS)
     part = np.searchsorted(inner, numbers.to_numpy(float), side="left")
     names = {}
     for place in range(_PARTS):

@@ -23,6 +23,7 @@ from analysis.shown import (
 from analysis.steps import shown_step
 from analysis.unfreezing.charts import effect_chart, importance_chart, moment_charts
 from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED, TIME, UNKNOWN
+from analysis.unfreezing.contrast import FEWEST
 from analysis.unfreezing.dimensions import (
     BATCHNORM,
     EMA,
@@ -67,6 +68,12 @@ def _moment(tables: Tables) -> Section:
     blocks: list[Block] = [Text(answer(tables, MOMENT)), *moment_charts(tables)]
     blocks.append(_effects(tables, "by_moment", found[1]))
     if tables.moment is not None:
+        blocks.append(
+            Text(
+                "Trials of one length that unfreeze early also train everything for longer: the "
+                "moment and the number of epochs after it are not told apart here."
+            )
+        )
         blocks.append(Text(_settled(tables)))
     return Section("When to unfreeze", tuple(blocks))
 
@@ -76,7 +83,8 @@ def _settled(tables: Tables) -> str:
     moment, options = tables.moment, tables.trials.options
     assert moment is not None
     unit = tables.trials.unit.name or "of the metric"
-    rule = f"the metric changed by less than {options.settled:g} {unit} from one epoch to the next"
+    least = f"{options.settled:g} {'point' if (options.settled, unit) == (1, 'points') else unit}"
+    rule = f"the metric changed by less than {least} from one epoch to the next"
     if not moment.num_settled:
         return (
             f"In none of the {moment.num_told:,} trials whose head trained for two epochs or more "
@@ -149,7 +157,7 @@ def _within(tables: Tables) -> list[Block]:
     if tables.epoch_cost.num_with:
         cost = shown_contrast(tables, tables.epoch_cost, share=True)
         items.append(
-            f"An epoch after the unfreezing took {cost} more time than one of the head alone, in "
+            f"The time of an epoch after the unfreezing against one of the head alone: {cost}, in "
             f"{tables.epoch_cost.num_with:,} trials, each compared with itself."
         )
     if tables.gain_since_head.num_with:
@@ -269,7 +277,8 @@ def details_section(tables: Tables) -> Section:
     facts = [
         f"Metric {trials.metric}, {trials.mode}; of a trial counts its {options.value} value.",
         f"Intervals: {options.level:g}%, {options.draws:,} bootstrap draws over configurations, "
-        f"expanded for small numbers, seed {options.seed}; none below 3 configurations on a side.",
+        f"expanded for small numbers, seed {options.seed}; none below {FEWEST} configurations on a "
+        "side.",
     ]
     if missing:
         facts.append(f"Left out, since the study has no such dimension: {'; '.join(missing)}.")

@@ -52,15 +52,23 @@ def answer(tables: Tables, role: str) -> str:
     dimension, effects = found
     known = effects[effects["num_finished"] > 0].sort_values("difference", ascending=False)
     question = f"{_QUESTIONS[role]} ({dimension.name})"
+    none = effects[(effects["num_finished"] == 0) & (effects["num_stopped"] > 0)]
+    lost = "".join(
+        f" None of the {row['num_stopped']} trials with {dimension.name} {row['level']} finished: "
+        "they were stopped."
+        for row in none.to_dict("records")
+    )
     if len(known) < 2:
-        return f"{question}: cannot be told, since fewer than two choices have finished trials."
+        return f"{question}: cannot be told, only one choice has finished trials.{lost}"
     first = known.iloc[0]
     against = (
         f"{dimension.name} {first['level']} is ahead of the others by {shown_gain(tables, first)}"
     )
     if not first["difference_interval"]:
-        return f"{question}: cannot be told ({against}; fewer than {FEWEST} trials on a side)."
-    return f"{question}: {against}." if first["told"] else f"{question}: cannot be told; {against}."
+        few = f"fewer than {FEWEST} trials on a side"
+        return f"{question}: cannot be told ({against}; {few}).{lost}"
+    told = against if first["told"] else f"cannot be told; {against}"
+    return f"{question}: {told}.{lost}"
 
 
 def shown_gain(tables: Tables, row: pd.Series) -> str:
@@ -78,7 +86,7 @@ def shown_contrast(tables: Tables, found: Contrast, *, share: bool = False) -> s
     unit = tables.trials.unit
 
     def text(value: float) -> str:
-        return f"{100 * value:+.0f}%" if share else unit.gain(value)
+        return f"{round(100 * value):+d}%" if share else unit.gain(value)
 
     name = "" if share else f" {unit.name}".rstrip()
     if not found.has_interval:
@@ -143,9 +151,9 @@ def _next(tables: Tables) -> str:
     stopping = tables.stopping
     if stopping.num_finished < _ENOUGH:
         return (
-            f"{stopping.num_finished} finished trials are too few to compare choices: go on with "
-            "more trials (`thaw search --resume RESULTS`, or a new search with --trials and the "
-            "same --store), or with --scheduler none."
+            f"{stopping.num_finished} finished trials are too few to compare choices: search again "
+            "with more --trials or with --scheduler none; with the same --store nothing is trained "
+            "twice."
         )
     told = tables.effects[tables.effects["told"] & (tables.effects["difference"] > 0)]
     best = told.sort_values("difference", ascending=False).drop_duplicates("dimension")

@@ -77,7 +77,7 @@ def trials_of(logs: Logs, options: Options) -> Trials:
     curves = {str(run): _curve(part) for run, part in points.groupby("run", observed=True)}
     confirmation = _is_confirmation(logs.runs)
     runs = logs.runs[~confirmation]
-    dimensions = dimensions_of(runs)
+    dimensions = dimensions_of(runs, runs["status"] == FINISHED)
     if not dimensions:
         raise LogError(
             "no dimension of a search in these logs: the trials differ in no hyperparameter; name "

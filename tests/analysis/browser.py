@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from PIL import Image
+
 CHROMIUM = shutil.which("chromium")
 HINT = "no chromium on PATH; on Debian: apt-get install chromium"
 _FLAGS = (
@@ -38,6 +41,15 @@ TEXT = """(() => {
   return told(document.body).replace(/\\s+/g, ' ');
 })()"""
 """What can be read on a page, also below shadow roots and in frames of its own."""
+
+
+def assert_legible(picture: Path) -> None:
+    """Fail where a photograph shows next to nothing: one colour, or hardly any edges."""
+    with Image.open(picture) as image:
+        grey = np.asarray(image.convert("L"), np.int16)
+    assert min(grey.shape) > 500, f"{picture.name}: {grey.shape}"
+    edges = float((np.abs(np.diff(grey, axis=1)) > 40).mean())
+    assert edges > 0.004, f"{picture.name}: {100 * edges:.2f} % of its pixels are edges"
 
 
 class Browser:
