@@ -38,7 +38,7 @@ TEXT = """(() => {
       ? [node.contentDocument.body] : [];
     return [...inner, ...frame, ...node.childNodes].map(told).join(' ');
   };
-  return told(document.body).replace(/\\s+/g, ' ');
+  return document.body === null ? '' : told(document.body).replace(/\\s+/g, ' ');
 })()"""
 """What can be read on a page, also below shadow roots and in frames of its own."""
 
@@ -118,6 +118,10 @@ class Browser:
         text = TEXT.replace("\n", " ")
         self.wait(f"(text => {json.dumps(words)}.every(word => text.includes(word)))({text})")
         return self.text()
+
+    def settle(self, quiet_s: float = 3.0) -> None:
+        """Give animations and pictures time to end."""
+        time.sleep(quiet_s)
 
     def text(self) -> str:
         """Return what can be read on the page."""
