@@ -69,4 +69,5 @@ def _tables() -> tuple[Words, Words]:
 
 def _shifted(crcs: Words, first: Words) -> Words:
     """Return what checksums become when a zero byte follows."""
-    return (crcs >> np.uint32(8)) ^ first[crcs & np.uint32(0xFF)]
+    shifted: Words = (crcs >> np.uint32(8)) ^ first[crcs & np.uint32(0xFF)]
+    return shifted

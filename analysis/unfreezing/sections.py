@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -57,7 +57,11 @@ def question_sections(tables: Tables) -> list[Section]:
         if (found := tables.of(role)) is not None:
             dimension, effects = found
             chart = effect_chart(tables, effects, role, dimension.name)
-            blocks = (Text(answer(tables, role)), *chart, _effects(tables, f"by_{role}", effects))
+            blocks: tuple[Block, ...] = (
+                Text(answer(tables, role)),
+                *chart,
+                _effects(tables, f"by_{role}", effects),
+            )
             sections.append(Section(title, blocks))
     return sections
 
@@ -115,7 +119,7 @@ def claims_section(tables: Tables) -> Section:
     unit = tables.trials.unit
     level = f"{tables.trials.options.level:g}% interval"
 
-    def measured(row: Mapping[str, object]) -> tuple[Cell, Cell]:
+    def measured(row: Mapping[Hashable, object]) -> tuple[Cell, Cell]:
         value, text = float(str(row["measured"])), str(row["interval"])
 
         def show(number: float) -> str:

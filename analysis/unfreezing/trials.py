@@ -162,7 +162,7 @@ def _pinned(runs: pd.DataFrame) -> dict[str, str]:
 
 def _clusters(runs: pd.DataFrame, dimensions: list[Dimension]) -> npt.NDArray[np.int64]:
     texts = pd.DataFrame({d.name: runs[PARAM + d.name].map(repr) for d in dimensions})
-    return texts.groupby(list(texts.columns), sort=False).ngroup().to_numpy(np.int64)
+    return texts.groupby(list(texts.columns), sort=False).ngroup().to_numpy().astype(np.int64)
 
 
 def _confirmed(runs: pd.DataFrame, curves: dict[str, Curve], mode: str) -> pd.DataFrame:
