@@ -55,11 +55,13 @@ class EventWriter:
         )
         self._write(Event(step=step, wall_time=wall_s, summary=summary))
 
-    def image(self, step: int, tag: str, png: bytes, width: int, height: int) -> None:
+    def image(
+        self, step: int, wall_s: float, tag: str, png: bytes, width: int, height: int
+    ) -> None:
         """Write a picture at a step; its sides are in px."""
         found = Summary.Image(encoded_image_string=png, width=width, height=height)
         summary = Summary(value=[Summary.Value(tag=tag, image=found)])
-        self._write(Event(step=step, wall_time=0.0, summary=summary))
+        self._write(Event(step=step, wall_time=wall_s, summary=summary))
 
     def experiment(
         self,

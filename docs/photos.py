@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from urllib.parse import quote
 
 from analysis.files import write_report
 from analysis.logs import read_logs
@@ -22,7 +21,16 @@ from analysis.tensorboard import write_tensorboard
 from tests.analysis.browser import Browser
 
 DOCS = Path(__file__).parent
-TAGS = quote("^(train|val)_(accuracy|loss)$")
+FILTER = """(() => {
+  const enter = (where, text) => {
+    const input = document.querySelector(where);
+    input.value = text;
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  };
+  enter('metrics-tag-filter input', '^(train|val)_(accuracy|loss)$');
+  enter('.scalars-smoothing input.slider-input', '0');
+})()"""
 
 
 @contextmanager
@@ -48,10 +56,11 @@ def main(results: Path) -> None:
         report = next(report for report in REPORTS if report.name == "unfreezing")
         write_report(report.make(logs, report.options(), date.today()), folder / "report")
         with tensorboard(folder / "compared") as url, Browser(folder / "a", 1400, 960) as browser:
-            browser.open(f"{url}#timeseries&tagFilter={TAGS}&smoothing=0&darkMode=false")
+            browser.open(f"{url}#timeseries")
             browser.wait("document.querySelectorAll('card-view line-chart').length >= 2")
+            browser.value(FILTER)
             browser.shows("train_accuracy", "0000", "0001")
-            browser.settle()
+            browser.settle(6)
             browser.photograph(DOCS / "compare_timeseries.png")
             browser.open(f"{url}#hparams")
             browser.shows("Trial ID", "best/val_accuracy")

@@ -47,7 +47,8 @@ class ConfusionImages(Callback):
             return
         names = class_names(assignment.spec)
         folder = self._folder / Path(trial.local_path).name
-        with EventWriter(folder, f"events.out.tfevents.{time.time():.0f}.confusion") as writer:
+        now_s = time.time()
+        with EventWriter(folder, f"events.out.tfevents.{now_s:.0f}.confusion") as writer:
             for end in ends:
                 png = picture([end], names)
-                writer.image(end.segment, f"confusion/{end.stage}", png, *size_of(png))
+                writer.image(end.segment, now_s, f"confusion/{end.stage}", png, *size_of(png))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def shown(value: object) -> str:
     """Return a value as it stands in tables."""
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
-    return f"{value:.3g}" if isinstance(value, float | int) else str(value)
+    return f"{value + 0:.3g}" if isinstance(value, float | int) else str(value)
 
 
 def _dimension(name: str, values: pd.Series, counted: pd.Series | None) -> Dimension:
@@ -98,7 +99,7 @@ def _dimension(name: str, values: pd.Series, counted: pd.Series | None) -> Dimen
     distinct = np.sort(known.astype(float).unique())
     if len(distinct) <= _MOST_LEVELS:
         levels = numbers.map(shown).where(values.notna(), "")
-        return Dimension(name, numbers, levels, tuple(shown(float(value)) for value in distinct))
+        return Dimension(name, numbers, levels, _once(shown(float(v)) for v in distinct))
     spread = numbers[counted].dropna() if counted is not None else numbers.dropna()
     return _cut(name, numbers, distinct, spread if len(spread) else numbers.dropna())
 
@@ -114,4 +115,9 @@ def _cut(name: str, numbers: pd.Series, distinct: Floats, spread: pd.Series) -> 
             ends = (shown(float(inside[0])), shown(float(inside[-1])))
             names[place] = " to ".join(dict.fromkeys(ends))
     levels = pd.Series([names.get(int(at), "") for at in part], numbers.index)
-    return Dimension(name, numbers, levels.where(numbers.notna(), ""), tuple(names.values()))
+    return Dimension(name, numbers, levels.where(numbers.notna(), ""), _once(names.values()))
+
+
+def _once(levels: Iterable[str]) -> tuple[str, ...]:
+    """Return levels that look alike only once: they are one."""
+    return tuple(dict.fromkeys(levels))
