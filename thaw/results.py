@@ -47,6 +47,8 @@ class Row:
     """Segments so far; one that Tune reports again after a retry counts once."""
     cost_s: float = 0.0
     """Device-seconds of its segments, whoever trained them: what the schedule costs by itself."""
+    decisions: str = ""
+    """What the rules of its schedule decided, and after which segment."""
 
     def update(self, result: dict[str, Any], metric: str, mode: str, *, trained: bool) -> None:
         """Take in the result of one more segment, which this trial `trained` or found."""
@@ -64,6 +66,9 @@ class Row:
         self.segments_reused += not trained
         self.device_s += result["device_s"] if trained else 0.0
         self.cost_s = result["cost_s"]
+        if result["event"]:
+            decision = f"segment {self.segments}: {result['event']}"
+            self.decisions = f"{self.decisions}; {decision}".removeprefix("; ")
 
     def fork(self, values: dict[str, Any], at: int) -> None:
         """Go on as another trial began: what it did up to segment `at` is not this one's."""
@@ -89,6 +94,7 @@ class Row:
             device_s=float(text["device_s"]),
             cost_s=float(text["cost_s"]),
             folder=text["folder"],
+            decisions=text["decisions"],
         )
 
     def plain(self, metric: str) -> dict[str, Any]:
@@ -105,6 +111,7 @@ class Row:
             "cost_s": round(self.cost_s, 3),
             "status": self.status,
             "ended": self.ended,
+            "decisions": self.decisions,
             "best_key": self.best_key,
             "folder": self.folder,
         }

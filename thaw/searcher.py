@@ -57,7 +57,9 @@ class ScheduleSearcher(Searcher):
     def needed(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the keys that running trials may go on from, and those of trials to come."""
         running = (
-            key for p in list(self._running.values()) for key in p.keys[max(0, p.done - 1) :]
+            key
+            for p in list(self._running.values())
+            for key in p.keys[0 if p.assignment.spec.schedule.adaptive else max(0, p.done - 1) :]
         )
         waiting = (*self._held, *self._resumed)
         paused = (p.keys[p.reached - 1] for p in self._paused.values())
@@ -179,7 +181,14 @@ class ScheduleSearcher(Searcher):
         return None
 
     def _free(self, proposal: Proposal) -> bool:
-        """Tell whether no running trial is on its way to the proposal's next segment."""
+        """Tell whether no running trial is on its way to the proposal's next segment.
+
+        An adaptive trial is known as far as the segment that it trains now. That is enough: what
+        it trains after that comes from a state which nobody else can have gone on from yet. Only a
+        trial that goes back to an earlier stage can meet another one there.
+        """
+        for one in (proposal, *self._running.values()):
+            one.look_ahead(self._store.record)
         while proposal.done < len(proposal.keys) and self._known(proposal.keys[proposal.done]):
             proposal.done += 1
         if proposal.done == len(proposal.keys):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from search_spaces.study import STUDIES, study
 from thaw.confusion import class_names, show_confusion, stage_ends
@@ -61,17 +62,21 @@ def train_spec(
     )
     table = Table("segment", "stage", "LR", box=None, pad_edge=False)
     visits: list[Visit] = []
-    with Live(table, console=console):
+    decisions = Text(style="yellow")
+    with Live(Group(table, decisions), console=console):
         for visit in walk(spec.schedule, facts, store, trainer.train):
             visits.append(visit)
             _add_row(table, visit, spec.schedule.num_epochs)
+            if visit.event:
+                decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
     ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
     names = class_names(spec)
     show_confusion(console, ends, names)
     if out is not None:
-        console.print(write_model(spec, store, visits[-1].record.key, Path(out)))
+        last = spec.schedule.way([visit.record for visit in visits])[-1]
+        console.print(write_model(spec, store, visits[last].record.key, Path(out)))
         if ends:
             console.print(write_picture(Path(out) / PICTURE, ends, names))
 

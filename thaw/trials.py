@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trainables.slot import Assignment
+from training.record import Record
+from training.walk import foresee
 
 
 @dataclass(kw_only=True)
@@ -33,6 +35,16 @@ class Proposal:
     def name(self) -> str:
         """Return the trial's name, which is its folder's and its row's."""
         return self.assignment.name
+
+    def look_ahead(self, known: Callable[[str], Record | None]) -> None:
+        """Let `keys` follow what is known, where the schedule looks at its metrics.
+
+        What comes after the first segment that is not known is what comes if no rule holds there.
+        """
+        trial = self.assignment
+        if trial.spec.schedule.adaptive:
+            keys = foresee(trial.spec.schedule, trial.facts, known)
+            self.keys = keys[: trial.until or len(keys)]
 
     def ahead(self) -> frozenset[str]:
         """Return the keys that this trial may still have to train."""

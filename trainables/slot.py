@@ -94,18 +94,19 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
     stages, objective = trial.spec.schedule.stages, trial.spec.schedule.objective
     num_epochs = sum(stage.epochs for stage in stages if stage.data == objective)
     epoch, cost_s = 0, 0.0
-    for visit in visits:
+    for segment, visit in enumerate(visits, 1):
         record = visit.record
         epoch += record.data == objective
         cost_s += record.device_s
-        replayed = bool(trial.until) and record.index + 1 >= trial.until
+        replayed = bool(trial.until) and segment >= trial.until
         ended = trial.because if replayed else visit.ended or ""
         yield {
             **_metrics(record, trial.facts, objective),
             "epoch": epoch,
-            "progress": 100 * epoch / num_epochs,
-            "segment": record.index + 1,
+            "progress": min(100.0, 100 * epoch / num_epochs),
+            "segment": segment,
             "stage": visit.stage,
+            "event": visit.event,
             "lr": record.lr_last,
             "reused": visit.reused,
             "device_s": record.device_s,

@@ -22,12 +22,14 @@ def diverged(schedule: Schedule, history: Sequence[Record]) -> bool:
     loss = history[-1].metrics["train_loss"]
     if not math.isfinite(loss):
         return True
-    now = _measured(schedule, len(history) - 1)
-    first = next(i for i in range(len(history)) if _measured(schedule, i) == now)
+    now = _measured(schedule, history, len(history) - 1)
+    first = next(i for i in range(len(history)) if _measured(schedule, history, i) == now)
     return loss > EXPLOSION * abs(history[first].metrics["train_loss"])
 
 
-def _measured(schedule: Schedule, index: int) -> tuple[str, str, tuple[tuple[str, float], ...]]:
+def _measured(
+    schedule: Schedule, history: Sequence[Record], index: int
+) -> tuple[str, str, tuple[tuple[str, float], ...]]:
     """Return what decides the level of a segment's loss."""
-    stage = schedule.stage_at(index)
+    stage = schedule.stage_at(history, index)
     return stage.model, stage.data, tuple(sorted(stage.loss.items()))

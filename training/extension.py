@@ -17,6 +17,11 @@ def extended(
     `lr`, a stage is added that goes on with the same optimizer and runs the curve once more, from
     `lr` or the last stage's LR: a warm restart. Raises `UserError` where nothing is added.
     """
+    if schedule.adaptive:
+        raise UserError(
+            f"--epochs {num_epochs}: the schedule has rules, which say when it ends; change its "
+            "stages in schedule.yaml and train that: what it shares is not trained again"
+        )
     last = schedule.stages[-1]
     done = sum(stage.epochs for stage in schedule.stages if stage.data == schedule.objective)
     if num_epochs <= done:

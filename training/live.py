@@ -64,6 +64,8 @@ class Live:
         self._trained = settings.model
         if settings.fresh_optimizer or self.optimizer is None:
             self.optimizer = self._build_optimizer(settings)
+        for group in self.optimizer.param_groups:  # a kept one may get another within a stage
+            group["weight_decay"] = settings.optimizer.weight_decay
         memory = torch.channels_last if settings.compute.channels_last else torch.contiguous_format
         self.models.to(memory_format=memory)
         if settings.ema_decay is None:

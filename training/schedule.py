@@ -2,24 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from training.config import Config
+from training.course import Course
 from training.curves import Constant, Curve, WarmUp, factors
-from training.errors import UserError, unknown
+from training.errors import unknown
 from training.layers import match_layers
 from training.optimizers import AdamW, Optimizer
 from training.record import Record
+from training.rules import Rule
 from training.settings import Augment, Compute, Place, Settings
 
-_SAME_OPTIMIZER = ("model", "data", "optimizer")
+SAME_OPTIMIZER = ("model", "data", "optimizer")
 """What two stages must have in common for one to go on with the optimizer of the other."""
 
 Multiplier = Annotated[float, Field(gt=0)] | Literal["frozen"]
+
+
+class Reaction(Config):
+    """What a stage changes from the next epoch on when a rule holds; then the rule looks anew."""
+
+    when: Rule
+    lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the LR."""
+    weight_decay: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the weight decay."""
+    freeze: tuple[str, ...] = ()
+    """Globs of layer groups that do not train any more."""
+    times: Annotated[int, Field(ge=1)] = 1
+    """How often it may happen."""
+
+    @model_validator(mode="after")
+    def _changes(self) -> Self:
+        if self.lr == self.weight_decay == 1 and not self.freeze:
+            raise ValueError("changes nothing: give lr, weight_decay or freeze")
+        return self
+
+
+class RollBack(Config):
+    """Go back to the best checkpoint of an earlier stage when a rule holds."""
+
+    when: Rule
+    to: str = ""
+    """Name of the stage, which has the same data and model; none is the one before."""
+    metric: str = "val_accuracy"
+    """What decides which checkpoint is the best."""
+    mode: Literal["min", "max"] = "max"
+    """Whether smaller or larger is better."""
+    tries: Annotated[int, Field(ge=0)] = 0
+    """How often the stage is begun again from there; after that it is over."""
+    lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the LR of each further try."""
+
+    @model_validator(mode="after")
+    def _tries_differ(self) -> Self:
+        if self.tries and self.lr == 1:
+            raise ValueError("lr: a further try at the same LR is the same again; give a factor")
+        return self
+
+    def worth(self, record: Record) -> float:
+        """Return how good a checkpoint is, larger is better; raise `UserError` where unknown."""
+        if self.metric not in record.metrics:
+            raise unknown("metric in roll_back:", self.metric, record.metrics)
+        value = record.metrics[self.metric]
+        return -math.inf if math.isnan(value) else value * (1 if self.mode == "max" else -1)
 
 
 def _all_alike() -> dict[str, Multiplier]:
@@ -32,7 +85,7 @@ class Stage(Config):
     name: Annotated[str, Field(min_length=1)]
     """What the stage is called in tables."""
     epochs: Annotated[int, Field(ge=1)]
-    """Length; each epoch is one segment."""
+    """Length, or with `until` the most; each epoch is one segment."""
     lr: Annotated[float, Field(gt=0)]
     """Learning rate at multiplier 1, at the top of the curve."""
     groups: dict[str, Multiplier] = Field(default_factory=_all_alike)
@@ -66,6 +119,26 @@ class Stage(Config):
     """Weights of loss terms, as the task names them; those left out have the task's defaults."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Average the weights with this decay per step, and evaluate the average."""
+    until: Rule | None = None
+    """The stage ends when this holds. Its curve is laid out over `epochs` all the same."""
+    react: tuple[Reaction, ...] = ()
+    """What is changed within the stage; the first that holds happens."""
+    roll_back: RollBack | None = None
+    """When the trial goes back, and to what; looked at before `until`."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Tell whether what the stage does hangs on its metrics."""
+        return bool(self.until or self.react or self.roll_back)
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Yield (field, rule) of all rules."""
+        if self.until is not None:
+            yield "until", self.until
+        if self.roll_back is not None:
+            yield "roll_back.when", self.roll_back.when
+        for number, reaction in enumerate(self.react):
+            yield f"react.{number}.when", reaction.when
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -115,6 +188,12 @@ class Schedule(Config):
     """Begin as another schedule did; this one's stages hold from there on, as if they had been
     trained so far."""
 
+    @model_validator(mode="after")
+    def _forks_fixed(self) -> Self:
+        if self.fork is not None and (self.adaptive or self.fork.schedule.adaptive):
+            raise ValueError("fork: only schedules without rules can be forked")
+        return self
+
     @property
     def objective(self) -> str:
         """Return the data set that the schedule is for: that of its last stage."""
@@ -133,71 +212,81 @@ class Schedule(Config):
             index -= stage.epochs
         return len(self.stages), index
 
-    def stage_at(self, index: int) -> Stage:
-        """Return the stage to which the segment `index` belongs."""
+    @property
+    def adaptive(self) -> bool:
+        """Tell whether what comes next hangs on the metrics of what was."""
+        return any(stage.adaptive for stage in self.stages)
+
+    def stage_at(self, history: Sequence[Record], index: int) -> Stage:
+        """Return the stage to which a segment belongs, `history[index]` or the next one."""
         if self.fork is not None and index < self.fork.at:
-            return self.fork.schedule.stage_at(index)
-        return self.stages[self.locate(index)[0]]
+            return self.fork.schedule.stage_at(history, index)
+        if not self.adaptive:
+            return self.stages[self.locate(index)[0]]
+        course = Course(self.stages, history[: index + 1])
+        return self.stages[[*course.visited, course.number][index]]
+
+    def way(self, history: Sequence[Record]) -> Sequence[int]:
+        """Return the places in `history` of the segments that led to the present state."""
+        return Course(self.stages, history).way if self.adaptive else range(len(history))
+
+    def event(self, history: Sequence[Record]) -> str:
+        """Return what the rules decided after the last segment, in words; mostly nothing."""
+        if not self.adaptive:
+            return ""
+        return Course(self.stages, history).events.get(len(history) - 1, "")
 
     def next(self, history: Sequence[Record], facts: Facts) -> Settings | None:
         """Return the settings of the segment that follows `history`, or None at the end.
 
-        A pure function. `check` tells beforehand whether it can raise.
+        `history` holds all segments that the trial came through, in their order, also those that
+        it went back from; `way` tells which of them the next one follows. A pure function. `check`
+        tells beforehand whether it can raise, but for a rule on a metric that the task has not.
         """
         if self.fork is not None and len(history) < self.fork.at:
             return self.fork.schedule.next(history, facts)
+        if self.adaptive:
+            return self._adapted(Course(self.stages, history), facts)
         number, epoch = self.locate(len(history))
         if number == len(self.stages):
             return None
-        settings = _realise(
-            self.stages, number, epoch, self.curve, self.warmup, self.compute, facts
-        )
+        settings = self._realise(number, epoch, facts)
         return replace(settings, fresh_optimizer=True) if self._parts_ways(history) else settings
+
+    def _adapted(self, course: Course, facts: Facts) -> Settings | None:
+        """Return the settings of the next segment of adaptive stages."""
+        if course.is_over:
+            return None
+        planned = self.stages[course.number]
+        layers = dict(facts.layers)[planned.model]
+        decay = planned.optimizer.weight_decay * course.weight_decay
+        stage = planned.model_copy(
+            update={
+                "lr": planned.lr * course.lr,
+                "optimizer": planned.optimizer.model_copy(update={"weight_decay": decay}),
+                "groups": with_frozen(planned, course.frozen, layers),
+            }
+        )
+        stages = (*self.stages[: course.number], stage, *self.stages[course.number + 1 :])
+        adapted = self.model_copy(update={"stages": stages})
+        settings = adapted._realise(course.number, course.epoch, facts)
+        return replace(settings, index=len(course.way))
+
+    def _realise(self, number: int, epoch: int, facts: Facts) -> Settings:
+        return _realise(self.stages, number, epoch, self.curve, self.warmup, self.compute, facts)
 
     def _parts_ways(self, history: Sequence[Record]) -> bool:
         """Tell whether the stage before the next segment has an optimizer that does not fit it."""
         if self.fork is None or len(history) != self.fork.at:
             return False
-        before, after = self.stage_at(self.fork.at - 1), self.stage_at(self.fork.at)
-        return any(getattr(before, name) != getattr(after, name) for name in _SAME_OPTIMIZER)
+        before, after = (self.stage_at(history, self.fork.at - back) for back in (1, 0))
+        return any(getattr(before, name) != getattr(after, name) for name in SAME_OPTIMIZER)
 
     def check(self, facts: Facts) -> None:
         """Raise `UserError` where the schedule does not fit the task, naming the field."""
-        if self.fork is not None:
-            self.fork.schedule.check(facts)
-        for number, stage in enumerate(self.stages):
-            where = f"stages.{number} ({stage.name})"
-            if stage.model not in dict(facts.layers):
-                raise unknown(f"model in {where}:", stage.model, dict(facts.layers))
-            if stage.data not in dict(facts.num_train):
-                raise unknown(f"data in {where}:", stage.data, dict(facts.num_train))
-            for term in stage.loss:
-                if term not in dict(facts.loss):
-                    raise unknown(f"loss term in {where}:", term, dict(facts.loss))
-            match_layers(stage.groups, dict(facts.layers)[stage.model], f"{where}.groups")
-            share = stage.accumulate * facts.place.world_size
-            if stage.batch_size % share:
-                raise UserError(
-                    f"{where}.batch_size: {stage.batch_size} is not a multiple of "
-                    f"accumulate x workers ({share})"
-                )
-            if num_used(stage, facts) < share:
-                raise UserError(
-                    f"{where}.data_fraction: {stage.data_fraction} of {stage.data!r} is "
-                    f"{num_used(stage, facts)} examples, fewer than accumulate x workers ({share})"
-                )
-            self._check_kept(number, where)
+        from training.checks import check  # it knows schedules
 
-    def _check_kept(self, number: int, where: str) -> None:
-        stage = self.stages[number]
-        if not stage.keep_optimizer:
-            return
-        before = self.stages[number - 1] if number else None
-        if before is None or any(getattr(before, f) != getattr(stage, f) for f in _SAME_OPTIMIZER):
-            raise UserError(
-                f"{where}.keep_optimizer: the stage before must train the same model on the same "
-                "data with the same optimizer"
-            )
+        check(self, facts)
 
     def plain(self) -> dict[str, Any]:
         """Return plain data for YAML: the seed, and what differs from the defaults."""
@@ -212,6 +301,15 @@ def num_steps_per_epoch(stage: Stage, facts: Facts) -> int:
 def num_used(stage: Stage, facts: Facts) -> int:
     """Return how many training examples the stage uses."""
     return round(dict(facts.num_train)[stage.data] * stage.data_fraction)
+
+
+def with_frozen(stage: Stage, globs: Set[str], layers: tuple[str, ...]) -> dict[str, Multiplier]:
+    """Return layer group -> multiplier of a stage in which those that `globs` take are frozen."""
+    rows = match_layers(stage.groups, layers, stage.name)
+    return {
+        layer: "frozen" if any(fnmatchcase(layer, glob) for glob in globs) else stage.groups[row]
+        for layer, row in rows.items()
+    }
 
 
 def _realise(

@@ -9,6 +9,7 @@ from training.divergence import diverged
 from training.keys import child_key
 from training.record import Record
 from training.schedule import Facts, Schedule
+from training.settings import Settings
 from training.store import Store
 from training.trainer import Step
 
@@ -24,6 +25,8 @@ class Visit:
     """The segment was in the store and was not trained."""
     ended: str | None
     """Why the trial ends here (`finished` or `diverged`), or None where it goes on."""
+    event: str = ""
+    """What a rule of the schedule decided after it, in words."""
 
 
 def walk(
@@ -34,42 +37,64 @@ def walk(
     `train` is given the path from the root to the segment that is missing; it restores, trains,
     evaluates and publishes.
     """
-    key, path, history = facts.root, list[Step](), list[Record]()
+    visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
-        key = child_key(key, settings)
-        path.append(Step(key, settings))
-        stored = store.record(key)
+        path = _path(schedule, visited, history, settings, facts)
+        visited.append(path[-1])
+        stored = store.record(path[-1].key)
         record = stored or train(path)
-        stage = schedule.stage_at(len(history)).name
+        stage = schedule.stage_at(history, len(history)).name
         history.append(record)
         ended = _ending(schedule, history, facts)
-        yield Visit(record=record, stage=stage, reused=stored is not None, ended=ended)
+        event = "" if ended == "diverged" else schedule.event(history)
+        yield Visit(record=record, stage=stage, reused=stored is not None, ended=ended, event=event)
         if ended:
             return
 
 
-def foresee(schedule: Schedule, facts: Facts) -> tuple[str, ...]:
-    """Return the keys of all segments of a schedule that does not look at its metrics."""
-    keys: list[str] = []
-    history: list[Record] = []
+def foresee(
+    schedule: Schedule, facts: Facts, known: Callable[[str], Record | None] = lambda key: None
+) -> tuple[str, ...]:
+    """Return the keys of all segments that a trial comes through, in their order.
+
+    A schedule that looks at its metrics is followed by the records that are `known`, and from
+    there on as if none of its rules held. `known` must not know a key without those before it.
+    """
+    visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
-        keys.append(child_key(keys[-1] if keys else facts.root, settings))
-        history.append(UNKNOWN)
-    return tuple(keys)
+        visited.append(_path(schedule, visited, history, settings, facts)[-1])
+        record = known(visited[-1].key) if schedule.adaptive else None
+        history.append(record or UNKNOWN)
+        if record is not None and diverged(schedule, history):
+            break
+    return tuple(step.key for step in visited)
 
 
 def path_to(key: str, schedule: Schedule, facts: Facts, store: Store) -> list[Step] | None:
     """Return the way from the root to `key`, or None where no records lead there."""
-    path, history = list[Step](), list[Record]()
+    visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
-        path.append(Step(child_key(path[-1].key if path else facts.root, settings), settings))
+        path = _path(schedule, visited, history, settings, facts)
         if path[-1].key == key:
             return path
         record = store.record(path[-1].key)
         if record is None:
             return None
+        visited.append(path[-1])
         history.append(record)
     return None
+
+
+def _path(
+    schedule: Schedule,
+    visited: Sequence[Step],
+    history: Sequence[Record],
+    settings: Settings,
+    facts: Facts,
+) -> list[Step]:
+    """Return the path from the root to the next segment, which has `settings`."""
+    path = [visited[place] for place in schedule.way(history)]
+    return [*path, Step(child_key(path[-1].key if path else facts.root, settings), settings)]
 
 
 def _ending(schedule: Schedule, history: list[Record], facts: Facts) -> str | None:

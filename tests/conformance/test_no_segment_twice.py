@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -21,7 +21,8 @@ from thaw.trials import FixedList, Proposal
 from trainables.slot import TRIAL, Assignment, results
 from trainables.spec import TrialSpec
 from training.record import Record
-from training.schedule import Schedule, Stage
+from training.rules import Rule
+from training.schedule import Reaction, Schedule, Stage
 from training.settings import Settings
 from training.trainer import Step
 from training.walk import foresee, walk
@@ -43,7 +44,19 @@ stages = st.builds(
     lr=st.sampled_from((1e-2, 1e-3)),
     groups=st.sampled_from(({"*": 1.0}, HEAD_ONLY)),
 )
-schedules = st.builds(Schedule, stages=st.lists(stages, min_size=1, max_size=3).map(tuple))
+CALM = Rule.parse({"any": [{"kind": "accuracy_settled", "points": 30.0}]})
+adaptive = st.builds(
+    Stage,
+    name=st.just("stage"),
+    epochs=st.integers(3, 5),
+    lr=st.just(1e-2),
+    groups=st.sampled_from(({"*": 1.0}, HEAD_ONLY)),
+    until=st.sampled_from((None, CALM, CALM.model_copy(update={"after": 2}))),
+    react=st.sampled_from(((), (Reaction(when=CALM, lr=0.1),))),
+)
+schedules = st.builds(
+    Schedule, stages=st.lists(stages | adaptive, min_size=1, max_size=3).map(tuple)
+)
 
 
 class Training(Callback):
@@ -56,6 +69,7 @@ class Training(Callback):
         self.clashes: list[str] = []
         """Keys that a slot began to train while another did."""
         self.visited: set[str] = set()
+        self.known: Callable[[str], Record | None] = lambda key: None
 
     def __call__(self, path: Sequence[Step]) -> Record:
         key = path[-1].key
@@ -76,7 +90,8 @@ class Training(Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         done = trial.last_result.get("segment", 0)
-        self.in_flight.remove(foresee(trial.config[TRIAL].spec.schedule, FACTS)[done])
+        schedule = trial.config[TRIAL].spec.schedule
+        self.in_flight.remove(foresee(schedule, FACTS, self.known)[done])
 
 
 def record(key: str, parent: str, made_by: Settings) -> Record:
@@ -148,6 +163,7 @@ def search(
     chance = Random(seed)
     training = Training(chance, breaks)
     shop = Workshop(Shelf(), training)
+    training.known = shop.store.record
     scheduler = scheduler or FIFOScheduler()
 
     def begin(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -217,10 +233,10 @@ def test_without_stops_and_failures_it_is_the_bound_of_the_list(
     found: list[Schedule], num_slots: int
 ) -> None:
     trained, _ = search(found, num_slots=num_slots)
-    walked = set()
-    for proposal in proposals(found):
-        ends = next((n for n, key in enumerate(proposal.keys, 1) if diverges(key)), None)
-        walked.update(proposal.keys[:ends])
+    alone = Training(Random(0), 0.0)
+    walked = {
+        visit.record.key for schedule in found for visit in walk(schedule, FACTS, Shelf(), alone)
+    }
     assert sorted(trained) == sorted(walked)
 
 

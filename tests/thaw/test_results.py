@@ -20,6 +20,7 @@ def result(value: float, epoch: int) -> dict[str, Any]:
         "epoch": epoch,
         "key": f"key{epoch}",
         "segment": epoch,
+        "event": "plateau: head ends" if epoch == 2 else "",
         "device_s": 1.5,
         "cost_s": 1.5 * epoch,
     }
@@ -63,6 +64,7 @@ def test_a_row_without_a_value_has_nan_and_no_key() -> None:
 def test_a_row_counts_epochs_segments_and_seconds() -> None:
     row = row_after(0.5, 0.6, 0.7)
     assert (row.epochs, row.segments_trained, row.segments_reused) == (3, 2, 1)
+    assert row.decisions == "segment 2: plateau: head ends"
     assert (row.device_s, row.cost_s) == (3.0, 4.5), "what it trained, and what it costs alone"
 
 
@@ -154,6 +156,7 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
         device_s=1.23456,
         cost_s=2.5,
         folder="0007",
+        decisions="segment 2: plateau: head ends",
     )
     write_search(tmp_path, SEARCHED)
     Table("val_accuracy", "max", {"a": row}).write(tmp_path)
@@ -173,6 +176,7 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
             "cost_s": "2.5",
             "status": "stopped",
             "ended": 'stopped by "ASHA" at epoch 3',
+            "decisions": "segment 2: plateau: head ends",
             "best_key": "abc",
             "folder": "0007",
         }

@@ -91,6 +91,7 @@ class TinyTask:
         num_classes = NUM_CLASSES[settings.data]
         return {
             "loss": loss,
+            "right": (logits.argmax(1) == labels[mine]).sum(),
             "num": torch.full((), len(mine)),
             CONFUSION: counted(labels[mine], logits.argmax(1), num_classes),
         }
@@ -100,6 +101,7 @@ class TinyTask:
             "train_loss": train["loss"] / train["num"],
             "train_accuracy": train["right"] / train["num"],
             "val_loss": val["loss"] / val["num"],
+            "val_accuracy": val["right"] / val["num"],
         }
 
     def to(self, device: str) -> None:

@@ -292,7 +292,7 @@ def test_a_fork_of_a_fork_begins_as_that_one_did() -> None:
     _, second, fork = forked(3)
     again = second.model_copy(update={"fork": Fork(at=4, schedule=fork)})
     assert foresee(again, FACTS)[:4] == foresee(fork, FACTS)[:4]
-    assert [again.stage_at(index).lr for index in (2, 3)] == [0.1, 0.2]
+    assert [again.stage_at([], index).lr for index in (2, 3)] == [0.1, 0.2]
 
 
 def test_a_fork_starts_a_new_optimizer_where_the_old_one_does_not_fit() -> None:

@@ -1,0 +1,244 @@
+"""Adaptive schedules: which stage comes when, what going back leaves, and exact resume."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.helpers import (
+    TinyTask,
+    facts,
+    outcome,
+    part_of,
+    run,
+    same,
+    schedule,
+    stage,
+    state,
+    trainer,
+)
+from training.errors import UserError
+from training.record import Record
+from training.schedule import Schedule
+from training.store import Store
+from training.walk import UNKNOWN, foresee, path_to
+
+TINY = TinyTask()
+FACTS = facts(TINY)
+HEAD: dict[str, Any] = {"name": "head", "groups": {"head": 1.0, "*": "frozen"}, "lr": 0.01}
+FULL: dict[str, Any] = {"name": "full", "groups": {"head": 1.0, "*": 0.1}}
+SETTLED = {"any": [{"kind": "accuracy_settled", "points": 1.0, "patience": 1}]}
+HURTS = {"any": [{"kind": "hurts", "points": 1.0, "patience": 2}]}
+OPENS = {"any": [{"kind": "gap_opens", "points": 5.0, "patience": 1}]}
+ALWAYS = {"any": [{"kind": "accuracy_settled", "points": 100.0, "patience": 1}]}
+NEVER_BETTER = {"any": [{"kind": "plateau", "min_delta": 100.0, "patience": 1}]}
+
+
+def history(*accuracies: float, train: float = 0.0) -> list[Record]:
+    """Return records with these validation accuracies on the target data."""
+    metrics = [{"val_accuracy": value, "train_accuracy": train} for value in accuracies]
+    return [replace(UNKNOWN, data="target", metrics=one) for one in metrics]
+
+
+def adaptive(*stages: dict[str, Any], **fields: Any) -> Schedule:
+    """Return a schedule that fits the tiny task."""
+    plan = schedule(*(stage(**one) for one in stages), **fields)
+    plan.check(FACTS)
+    return plan
+
+
+def lr(plan: Schedule, seen: list[Record]) -> float:
+    """Return the LR of the next segment."""
+    settings = plan.next(seen, FACTS)
+    assert settings is not None
+    return settings.lrs[0]
+
+
+def test_a_stage_ends_when_its_rule_holds() -> None:
+    plan = adaptive(HEAD | {"epochs": 5, "until": SETTLED}, FULL)
+    names = [
+        plan.stage_at(seen, len(seen)).name
+        for num in range(5)
+        for seen in [history(0.3, 0.5, 0.505, 0.6, 0.7)[:num]]
+    ]
+    assert names == ["head", "head", "head", "full", "full"]
+    assert plan.next(history(0.3, 0.5, 0.505, 0.6, 0.7), FACTS) is None
+    assert plan.event(history(0.3, 0.5, 0.505)) == "accuracy_settled: head ends"
+    assert plan.event(history(0.3, 0.5)) == ""
+
+
+def test_a_stage_ends_after_its_epochs_at_the_latest() -> None:
+    plan = adaptive(HEAD | {"epochs": 3, "until": SETTLED}, FULL)
+    assert plan.stage_at(history(0.1, 0.3, 0.5), 3).name == "full"
+
+
+def test_an_adaptive_trial_shares_with_a_fixed_one_that_did_the_same() -> None:
+    plan = adaptive(HEAD | {"epochs": 6, "until": SETTLED}, FULL)
+    fixed = schedule(stage(**HEAD | {"epochs": 3}), stage(**FULL))
+    seen = history(0.3, 0.5, 0.505, 0.6)
+    for num in range(5):
+        assert plan.next(seen[:num], FACTS) == fixed.next(seen[:num], FACTS)
+
+
+def test_a_stage_that_hurts_goes_back_to_the_best_of_the_one_before() -> None:
+    back = {"when": HURTS, "tries": 1, "lr": 0.5}
+    plan = adaptive(HEAD | {"epochs": 3}, FULL | {"epochs": 4, "roll_back": back})
+    seen = history(0.3, 0.8, 0.7, 0.4, 0.5)
+    assert list(plan.way(seen)) == [0, 1]
+    assert plan.event(seen) == "hurts: back to segment 2 (head), try 2 with LR x 0.5"
+    settings = plan.next(seen, FACTS)
+    assert settings is not None
+    assert (settings.index, settings.lrs[0], settings.fresh_optimizer) == (2, 1.5e-3, True)
+    again = [*seen, *history(0.4, 0.5)]
+    assert list(plan.way(again)) == [0, 1]
+    assert plan.next(again, FACTS) is None
+    better = [*seen, *history(0.82, 0.83, 0.84, 0.85)]
+    assert list(plan.way(better)) == [0, 1, 5, 6, 7, 8]
+    assert plan.next(better, FACTS) is None
+
+
+def test_going_back_to_a_stage_that_was_gone_back_from() -> None:
+    back = {"when": HURTS}
+    plan = adaptive(
+        HEAD, FULL | {"epochs": 2, "roll_back": back}, FULL | {"name": "x", "roll_back": back}
+    )
+    seen = history(0.5, 0.8, 0.1, 0.1, 0.2, 0.2)
+    assert list(plan.way(seen[:4])) == [0, 1]
+    assert list(plan.way(seen)) == [0, 1]
+
+
+def test_a_gap_that_opens_lowers_the_rates_and_freezes() -> None:
+    react = {"when": OPENS, "lr": 0.5, "weight_decay": 3.0, "freeze": ["stem"], "times": 2}
+    plan = adaptive(FULL | {"epochs": 8, "react": [react]})
+    seen = [
+        replace(one, metrics=one.metrics | {"train_accuracy": 0.5 + 0.1 * place})
+        for place, one in enumerate(history(*[0.5] * 8))
+    ]
+    rates = [lr(plan, seen[:num]) for num in range(8)]
+    assert rates == [3e-3, 3e-3, 1.5e-3, 1.5e-3, 0.75e-3, 0.75e-3, 0.75e-3, 0.75e-3]
+    settings = plan.next(seen[:5], FACTS)
+    assert settings is not None
+    assert settings.optimizer.weight_decay == pytest.approx(9e-4)
+    assert dict(settings.multipliers)["stem"] is None
+    assert dict(settings.multipliers)["layer4"] is not None
+    assert not settings.fresh_optimizer
+
+
+def test_what_is_foreseen_follows_what_is_known() -> None:
+    plan = adaptive(HEAD | {"epochs": 4, "until": SETTLED}, FULL)
+    blind = foresee(plan, FACTS)
+    assert len(blind) == 6
+    seen = history(0.3, 0.5, 0.505)
+    known = dict(zip(blind, seen, strict=False))
+    for one in known.values():
+        one.metrics["train_loss"] = 1.0
+    keys = foresee(plan, FACTS, known.get)
+    assert keys[:3] == blind[:3] and len(keys) == 5 and keys[3] not in blind
+
+
+RESUMED = {
+    "until": adaptive(HEAD | {"epochs": 4, "until": ALWAYS}, FULL | {"ema_decay": 0.9}),
+    "roll_back": adaptive(
+        HEAD,
+        FULL | {"epochs": 3, "roll_back": {"when": NEVER_BETTER, "tries": 1, "lr": 0.3}},
+        FULL | {"name": "last", "epochs": 1},
+    ),
+    "kept": adaptive(
+        HEAD | {"epochs": 4, "until": ALWAYS}, FULL | {"epochs": 2, "keep_optimizer": True}
+    ),
+    "react": adaptive(
+        FULL
+        | {
+            "epochs": 5,
+            "react": [
+                {"when": ALWAYS, "weight_decay": 100.0, "lr": 0.5},
+                {"when": ALWAYS, "freeze": ["layer*"]},
+            ],
+        }
+    ),
+}
+LENGTHS = {"until": 4, "roll_back": 7, "kept": 4, "react": 5}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_adaptive_runs_resume_exactly(name: str, tmp_path: Path) -> None:
+    plan, store = RESUMED[name], Store(str(tmp_path / "straight"))
+    visits = run(plan, store, TINY)
+    keys = [visit.record.key for visit in visits]
+    assert len(keys) == LENGTHS[name] and visits[-1].ended == "finished"
+    assert any(visit.event for visit in visits)
+    for border in range(len(keys)):
+        fork = part_of(store, list(dict.fromkeys(keys[:border])), tmp_path / str(border))
+        again = run(plan, fork, TINY)
+        assert [visit.record.key for visit in again] == keys
+        same([outcome(v.record) for v in visits], [outcome(v.record) for v in again])
+        same({"end": state(store, keys[-1])}, {"end": state(fork, keys[-1])})
+
+
+def test_a_reaction_changes_the_weights(tmp_path: Path) -> None:
+    """The kept optimizer really gets the other weight decay, also where it was loaded."""
+    store = Store(str(tmp_path))
+    react = {"when": ALWAYS, "weight_decay": 1e4}
+    plans = [adaptive(FULL | {"epochs": 3}), adaptive(FULL | {"epochs": 3, "react": [react]})]
+    ends = [state(store, run(plan, store, TINY)[-1].record.key) for plan in plans]
+    decays = [end["optimizer"]["param_groups"][0]["weight_decay"] for end in ends]
+    assert decays == [pytest.approx(1e-4), pytest.approx(1.0)]
+    name = "model.fc.weight"
+    assert ends[1]["models"][name].norm() < ends[0]["models"][name].norm()
+
+
+def test_the_way_to_a_key_leaves_out_what_was_tried_in_vain(tmp_path: Path) -> None:
+    store, plan = Store(str(tmp_path)), RESUMED["roll_back"]
+    visits = run(plan, store, TINY)
+    path = path_to(visits[-1].record.key, plan, FACTS, store)
+    assert path is not None
+    assert [step.key for step in path] == [
+        visits[place].record.key for place in plan.way([v.record for v in visits])
+    ]
+    again = trainer(TINY, Store(str(tmp_path / "new"))).train(path)
+    assert outcome(again) == outcome(visits[-1].record)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (
+            [HEAD | {"epochs": 2, "until": {"any": [{"kind": "loss_flat", "patience": 4}]}}],
+            r"stages.0 \(head\).until: can never decide.*needs 5 epochs.*ends after 2",
+        ),
+        (
+            [HEAD | {"roll_back": {"when": HURTS}}],
+            r"stages.0 \(head\).roll_back: there must be a stage before",
+        ),
+        (
+            [HEAD, FULL | {"roll_back": {"when": HURTS, "to": "haed"}}],
+            r"unknown stage in stages.1 \(full\).roll_back.to: 'haed'.*'head'",
+        ),
+        (
+            [HEAD | {"data": "source"}, FULL | {"roll_back": {"when": HURTS}}],
+            r"stages.1 \(full\).roll_back: there must be a stage before",
+        ),
+        (
+            [FULL | {"epochs": 4, "react": [{"when": OPENS, "freeze": ["stemm"]}]}],
+            r"unknown layer group in stages.0 \(full\).react.freeze: 'stemm'",
+        ),
+        (
+            [FULL | {"epochs": 4, "react": [{"when": OPENS, "freeze": ["*"]}]}],
+            r"stages.0 \(full\).react.freeze: leaves nothing to train",
+        ),
+        ([FULL | {"epochs": 4, "react": [{"when": OPENS}]}], "changes nothing"),
+        (
+            [HEAD, FULL | {"roll_back": {"when": HURTS, "tries": 1}}],
+            "further try at the same LR",
+        ),
+        (
+            [HEAD, FULL | {"roll_back": {"when": HURTS}}, FULL | {"keep_optimizer": True}],
+            r"stages.2 \(full\).keep_optimizer: the stage before may go back",
+        ),
+    ],
+    ids=str,
+)
+def test_rules_that_cannot_work_are_told(stages: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        adaptive(*stages)

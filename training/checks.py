@@ -1,0 +1,95 @@
+"""Whether a schedule fits a task: every field that cannot be checked alone."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from training.errors import UserError, unknown
+from training.layers import match_layers
+from training.schedule import SAME_OPTIMIZER, Facts, Schedule, Stage, num_used, with_frozen
+
+
+def check(schedule: Schedule, facts: Facts) -> None:
+    """Raise `UserError` where the schedule does not fit the task, naming the field."""
+    if schedule.fork is not None:
+        check(schedule.fork.schedule, facts)
+    for number, stage in enumerate(schedule.stages):
+        where = f"stages.{number} ({stage.name})"
+        _check_names(stage, where, facts)
+        _check_sizes(stage, where, facts)
+        _check_kept(schedule.stages[:number], stage, where)
+        _check_rules(stage, where)
+        _check_roll_back(schedule.stages[:number], stage, where)
+        _check_freezing(stage, where, dict(facts.layers)[stage.model])
+
+
+def _check_names(stage: Stage, where: str, facts: Facts) -> None:
+    if stage.model not in dict(facts.layers):
+        raise unknown(f"model in {where}:", stage.model, dict(facts.layers))
+    if stage.data not in dict(facts.num_train):
+        raise unknown(f"data in {where}:", stage.data, dict(facts.num_train))
+    for term in stage.loss:
+        if term not in dict(facts.loss):
+            raise unknown(f"loss term in {where}:", term, dict(facts.loss))
+    match_layers(stage.groups, dict(facts.layers)[stage.model], f"{where}.groups")
+
+
+def _check_sizes(stage: Stage, where: str, facts: Facts) -> None:
+    share = stage.accumulate * facts.place.world_size
+    if stage.batch_size % share:
+        raise UserError(
+            f"{where}.batch_size: {stage.batch_size} is not a multiple of "
+            f"accumulate x workers ({share})"
+        )
+    if num_used(stage, facts) < share:
+        raise UserError(
+            f"{where}.data_fraction: {stage.data_fraction} of {stage.data!r} is "
+            f"{num_used(stage, facts)} examples, fewer than accumulate x workers ({share})"
+        )
+
+
+def _check_kept(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
+    if not stage.keep_optimizer:
+        return
+    before = earlier[-1] if earlier else None
+    if before is None or any(getattr(before, f) != getattr(stage, f) for f in SAME_OPTIMIZER):
+        raise UserError(
+            f"{where}.keep_optimizer: the stage before must train the same model on the same "
+            "data with the same optimizer"
+        )
+    if before.roll_back is not None:
+        raise UserError(f"{where}.keep_optimizer: the stage before may go back to another one")
+
+
+def _check_rules(stage: Stage, where: str) -> None:
+    for field, rule in stage.rules():
+        last = stage.epochs if field.startswith("roll_back") else stage.epochs - 1
+        if rule.needs > last:
+            raise UserError(
+                f"{where}.{field}: can never decide anything: it needs {rule.needs} epochs, and "
+                f"the stage ends after {stage.epochs} (its `epochs`)"
+            )
+
+
+def _check_roll_back(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
+    back = stage.roll_back
+    if back is None:
+        return
+    trains = (stage.model, stage.data)
+    names = [before.name for before in earlier if (before.model, before.data) == trains]
+    if not names or (not back.to and earlier[-1].name not in names):
+        raise UserError(
+            f"{where}.roll_back: there must be a stage before it that trains the same model on "
+            "the same data"
+        )
+    if back.to and back.to not in names:
+        raise unknown(f"stage in {where}.roll_back.to:", back.to, names)
+
+
+def _check_freezing(stage: Stage, where: str, layers: tuple[str, ...]) -> None:
+    globs = {glob for reaction in stage.react for glob in reaction.freeze}
+    for glob in sorted(globs):
+        if not any(fnmatchcase(layer, glob) for layer in layers):
+            raise unknown(f"layer group in {where}.react.freeze:", glob, layers)
+    if globs and set(with_frozen(stage, globs, layers).values()) == {"frozen"}:
+        raise UserError(f"{where}.react.freeze: leaves nothing to train")

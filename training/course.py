@@ -1,0 +1,124 @@
+"""The course: where a history stands among stages that look at their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from training.record import Record
+
+if TYPE_CHECKING:
+    from training.schedule import Reaction, RollBack, Stage
+
+
+class Course:
+    """The stages of a schedule as far as a history has come through them.
+
+    `take` is called with each record in turn; all it does is decided by those. A trial that went
+    back stands on a way that leaves out what it tried in vain.
+    """
+
+    def __init__(self, stages: Sequence[Stage], history: Sequence[Record]) -> None:
+        """Take in `history`; where records have no metrics, no rule holds."""
+        self._stages = stages
+        self._history: list[Record] = []
+        self.way: list[int] = []
+        """Places in the history of the segments that led to the present state, in their order."""
+        self.visited: list[int] = []
+        """Number of the stage of each segment of the history."""
+        self.events: dict[int, str] = {}
+        """Place in the history -> what was decided there, in words."""
+        self._begin(0)
+        for record in history:
+            self.take(record)
+
+    def _begin(self, number: int) -> None:
+        self.number = number
+        """Number of the present stage; past the end the number of stages."""
+        self.lr = 1.0
+        """Factor on the stage's LR."""
+        self.weight_decay = 1.0
+        """Factor on the stage's weight decay."""
+        self.frozen: set[str] = set()
+        """Globs of layer groups that were frozen on the way."""
+        self._tries = 0
+        self._reacted = [0] * len(self._stages[number].react if not self.is_over else ())
+        self._restart()
+
+    def _restart(self) -> None:
+        self._begun = self._since = len(self.way)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether all stages are through."""
+        return self.number == len(self._stages)
+
+    @property
+    def epoch(self) -> int:
+        """Return the epochs that the present stage has had since it began, or began again."""
+        return len(self.way) - self._begun
+
+    def take(self, record: Record) -> None:
+        """Take in the record of the next segment, and decide what follows."""
+        place, stage = len(self._history), self._stages[self.number]
+        self._history.append(record)
+        self.way.append(place)
+        self.visited.append(self.number)
+        if stage.adaptive and (event := self._decide(stage)):
+            self.events[place] = event
+        elif self.epoch == stage.epochs:
+            self._begin(self.number + 1)
+
+    def _decide(self, stage: Stage) -> str:
+        """Do what the first rule that holds says, and return it in words; nothing where none."""
+        mine, earlier = self._seen(self._begun)
+        back = stage.roll_back
+        if back is not None and (why := back.when.holding(mine, earlier)):
+            return f"{', '.join(why)}: back to {self._roll_back(back)}"
+        if self.epoch == stage.epochs:
+            return ""
+        if stage.until is not None and (why := stage.until.holding(mine, earlier)):
+            self._begin(self.number + 1)
+            return f"{', '.join(why)}: {stage.name} ends"
+        for number, reaction in enumerate(stage.react):
+            left = self._reacted[number] < reaction.times
+            if left and (why := reaction.when.holding(*self._seen(self._since))):
+                self._reacted[number] += 1
+                return f"{', '.join(why)}: {self._react(reaction)}"
+        return ""
+
+    def _react(self, reaction: Reaction) -> str:
+        """Change what a reaction changes; return it in words."""
+        self._since = len(self.way)
+        self.lr *= reaction.lr
+        self.weight_decay *= reaction.weight_decay
+        self.frozen.update(reaction.freeze)
+        factors = {"LR": reaction.lr, "weight decay": reaction.weight_decay}
+        changes = [f"{name} x {factor:g}" for name, factor in factors.items() if factor != 1]
+        return ", ".join((*changes, *(f"{glob} frozen" for glob in reaction.freeze)))
+
+    def _seen(self, since: int) -> tuple[list[Record], list[Record]]:
+        """Return the records of the way from `since` on, and those before the stage like them."""
+        records = [self._history[place] for place in self.way]
+        data = records[-1].data
+        return records[since:], [r for r in records[: self._begun] if r.data == data]
+
+    def _roll_back(self, back: RollBack) -> str:
+        """Cut the way to the best checkpoint of the earlier stage; begin again, or the next."""
+        name = back.to or self._stages[self.number - 1].name
+        places = [
+            number
+            for number, place in enumerate(self.way[: self._begun])
+            if self._stages[self.visited[place]].name == name
+        ]
+        # Nothing is left of a stage that was itself gone back from: the place where this one began.
+        places = places or [self._begun - 1]
+        best = max(places, key=lambda n: back.worth(self._history[self.way[n]]))
+        del self.way[best + 1 :]
+        if self._tries == back.tries:
+            self._begin(self.number + 1)
+            return f"segment {best + 1} ({name}), and on from there"
+        self._tries += 1
+        self.lr *= back.lr
+        self._restart()
+        return f"segment {best + 1} ({name}), try {self._tries + 1} with LR x {self.lr:g}"
