@@ -26,7 +26,7 @@ class StageEnd:
     epoch: int
     """Epochs on the data set of the schedule's last stage so far."""
     segment: int
-    """Segments so far."""
+    """Segments so far, also those that the trial went back from."""
     confusion: Confusion
 
     @property
@@ -50,10 +50,10 @@ def stage_ends(visited: Iterable[tuple[str, Record]], objective: str) -> list[St
     ends: list[StageEnd] = []
     epoch = 0
     previous = ""
-    for stage, record in visited:
+    for segment, (stage, record) in enumerate(visited, 1):
         if record.data == objective and _TABLE in record.tables:
             epoch += 1
-            found = StageEnd(stage, epoch, record.index + 1, Confusion.of(record.tables[_TABLE]))
+            found = StageEnd(stage, epoch, segment, Confusion.of(record.tables[_TABLE]))
             ends[len(ends) - (stage == previous) :] = [found]
         previous = stage
     return ends
