@@ -83,6 +83,11 @@ def trials_of(logs: Logs, options: Options) -> Trials:
             "no dimension of a search in these logs: the trials differ in no hyperparameter; name "
             "the folder of a search's results, which holds trials.csv or params.json"
         )
+    if not runs["status"].isin([FINISHED, STOPPED]).any():
+        raise LogError(
+            f"no trial of a search in these logs: none of the {len(runs):,} runs says that it "
+            "finished or was stopped; name the folder of a search's results"
+        )
     moment = role_of(dimensions, MOMENT)
     unit = unit_of(metric, points["value"].to_numpy())
     rows = [_row(str(run), curves, moment, mode, unit, options) for run in runs.index]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.document import Document
+from analysis.document import Chart, Document
 from analysis.files import write_report
 from analysis.html import html_page
 from analysis.logs import LogError, Logs
@@ -26,6 +26,7 @@ from analysis.unfreezing.contrast import Contrast, contrast
 from analysis.unfreezing.dimensions import dimensions_of
 from analysis.unfreezing.options import Options
 from analysis.unfreezing.tables import Tables, compute
+from tests.analysis.browser import CHROMIUM, HINT, Browser, assert_legible
 from tests.analysis.test_report_output import NASTY, without_scripts
 
 REPORT = next(report for report in REPORTS if report.name == "unfreezing")
@@ -282,6 +283,29 @@ def test_logs_that_are_no_search_are_one_line() -> None:
     logs = search({"a": ({}, trial(1, 0.8)), "b": ({}, trial(2, 0.8))})
     with pytest.raises(LogError, match="no dimension of a search"):
         document_of(logs)
+
+
+def test_runs_that_say_nothing_of_their_end_are_no_search() -> None:
+    logs = modes(2)
+    logs.runs["status"] = ""
+    with pytest.raises(LogError, match="none of the 6 runs says that it finished or was stopped"):
+        document_of(logs)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=HINT)
+def test_a_browser_shows_the_report(tmp_path: Path) -> None:
+    document = document_of(timing_search(40))
+    write_report(document, tmp_path / "out")
+    with Browser(tmp_path / "profile", 1200, 1400) as browser:
+        browser.open((tmp_path / "out/report.html").as_uri())
+        num = sum(isinstance(b, Chart) for section in document.sections for b in section.blocks)
+        browser.wait(f"document.querySelectorAll('.plot .main-svg').length >= {num}")
+        text = browser.shows("When to unfreeze", "What matters", "0000", "0039")
+        assert document.summary in text
+        points = browser.value("document.querySelectorAll('#plot_moment .point').length")
+        assert points == 40, "a point for each trial"
+        assert_legible(browser.photograph(tmp_path / "report.png"))
+        assert browser.told == []
 
 
 def test_no_finished_trial_still_is_a_report() -> None:
