@@ -12,13 +12,14 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 PARAM = "param:"
 MOMENT, PARTIAL, BATCHNORM, MODE = "moment", "partial", "batchnorm", "mode"
-RESIZE, EMA = "resize", "ema"
+RULE, RESIZE, EMA = "rule", "resize", "ema"
 ROLES: dict[str, tuple[str, ...]] = {
     MOMENT: ("unfreeze_epoch", "unfreeze_after", "head_epochs"),
     PARTIAL: ("partial_epochs", "partial", "partial_first"),
     BATCHNORM: ("frozen_batchnorm", "batchnorm"),
+    RULE: ("unfreeze_rule", "rule"),
     MODE: ("mode", "strategy"),
-    RESIZE: ("resize", "resizing", "image_sizes", "sizes", "progressive_sizes"),
+    RESIZE: ("grows", "resize", "resizing", "image_sizes"),
     EMA: ("ema", "ema_decay"),
 }
 """What a report asks about -> names that a dimension of it may have, the likeliest first."""

@@ -32,6 +32,7 @@ from analysis.unfreezing.dimensions import (
     PARTIAL,
     RESIZE,
     ROLES,
+    RULE,
     shown,
 )
 from analysis.unfreezing.summary import answer, caution, shown_contrast
@@ -41,6 +42,7 @@ _VERDICTS = {SUPPORTED: "good", NOT_SUPPORTED: "bad", UNKNOWN: "weak"}
 _ASKED = {
     MOMENT: "when to unfreeze",
     PARTIAL: "partial before full",
+    RULE: "a fixed epoch or a rule",
     BATCHNORM: "BatchNorm of frozen groups",
     MODE: "freezing against unfreezing",
     RESIZE: "resizing",
@@ -53,7 +55,8 @@ def question_sections(tables: Tables) -> list[Section]:
     sections = []
     if tables.of(MOMENT) is not None:
         sections.append(_moment(tables))
-    for role, title in ((PARTIAL, "Partial before full"), (BATCHNORM, "BatchNorm")):
+    titles = {PARTIAL: "Partial before full", RULE: "Epoch or rule", BATCHNORM: "BatchNorm"}
+    for role, title in titles.items():
         if (found := tables.of(role)) is not None:
             dimension, effects = found
             chart = effect_chart(tables, effects, role, dimension.name)

@@ -9,12 +9,13 @@ import pandas as pd
 from analysis.shown import shown_range
 from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED
 from analysis.unfreezing.contrast import FEWEST, Contrast
-from analysis.unfreezing.dimensions import BATCHNORM, MODE, MOMENT, PARTIAL
+from analysis.unfreezing.dimensions import BATCHNORM, MODE, MOMENT, PARTIAL, RULE
 from analysis.unfreezing.tables import Tables
 
 _QUESTIONS = {
     MOMENT: "When to unfreeze",
     PARTIAL: "Partial before full",
+    RULE: "A fixed epoch or a rule",
     BATCHNORM: "BatchNorm of frozen groups",
     MODE: "Freezing or unfreezing",
 }

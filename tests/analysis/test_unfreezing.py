@@ -189,6 +189,31 @@ def test_claims_that_hold_are_supported() -> None:
     assert table.loc[HOLD[-1], "measured"] == pytest.approx(-0.4, abs=0.05)
 
 
+def test_growing_sizes_are_compared_with_none_whatever_the_data_do() -> None:
+    trials = {}
+    for number in range(8):
+        for grows, seconds in (("size", 0.6), ("nothing", 1.0), ("data and size", 0.3)):
+            params = {"grows": grows, "lr": number / 10}
+            points = trial(1, 0.8 + number / 1000, frozen_s=seconds, full_s=seconds)
+            trials[f"{grows}-{number}"] = (params, points)
+    table = compute(search(trials), OPTIONS).claims.set_index("claim")
+    row = table.loc[HOLD[-1]]
+    assert (row["verdict"], row["measured"]) == (SUPPORTED, pytest.approx(-0.4)), row
+    assert (row["num_with"], row["num_without"]) == (8, 8)
+
+
+def test_a_rule_is_a_question_of_its_own() -> None:
+    trials = {}
+    for number in range(8):
+        epoch = {"unfreeze_rule": "epoch", "unfreeze_epoch": 1 + number % 3, "lr": number}
+        trials[f"epoch-{number}"] = (epoch, trial(1 + number % 3, 0.80 + number / 1000))
+        plateau = {"unfreeze_rule": "plateau", "unfreeze_epoch": None, "lr": number}
+        trials[f"plateau-{number}"] = (plateau, trial(4, 0.85 + number / 1000))
+    document = document_of(search(trials))
+    assert "Epoch or rule" in [section.title for section in document.sections]
+    assert "unfreeze_rule plateau is ahead of the others by +5.00 points" in document.summary
+
+
 def test_the_gain_of_averaging_is_seen_where_nothing_else_differs() -> None:
     table = compute(modes(20, freeze=0.8, unfreeze=0.8, none=0.8), OPTIONS).claims
     row = table[table["claim"].str.startswith("averaged weights")].iloc[0]
@@ -206,7 +231,7 @@ def test_a_study_without_the_dimension_says_so() -> None:
     assert set(table["verdict"]) == {UNKNOWN}
     assert set(table["remark"]) == {
         "the study has no dimension mode",
-        "the study has no dimension resize",
+        "the study has no dimension grows",
         "the study has no dimension ema",
     }
     document = document_of(modes())
