@@ -36,9 +36,11 @@ FILTER = """(() => {
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
     """Serve a folder; give the address."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.name, "--port", "0"]
     options = ["--host", "localhost", "--load_fast", "false"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as board:
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, text=True, cwd=folder.parent
+    ) as board:  # the page shows the path as it was given
         try:
             assert board.stderr is not None
             found = (re.search(r"http://\S+", line) for line in board.stderr)
