@@ -1,4 +1,4 @@
-"""What checks that training does what it should: `thaw check`; slow imports wait for the call."""
+"""`thaw check confusion`; slow imports wait for the call."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from typing import Annotated
 
 import typer
 
-check_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Check that training does what it should.",
-    epilog="Example:  [bold]thaw check confusion results/RUN[/]",
-)
+
+def add_to(check_app: typer.Typer) -> None:
+    """Add the commands to `thaw check`."""
+    check_app.command(
+        "confusion",
+        epilog="Examples:  [bold]thaw check confusion results/RUN[/]  |  "
+        "[bold]thaw check confusion results/RUN --trial 0007[/]  |  "
+        "[bold]thaw check confusion best/schedule.yaml --out confusion.png[/]",
+    )(confusion)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.add_typer(check_app, name="check")
-
-
-@check_app.command(
-    "confusion",
-    epilog="Examples:  [bold]thaw check confusion results/RUN[/]  |  "
-    "[bold]thaw check confusion results/RUN --trial 0007[/]  |  "
-    "[bold]thaw check confusion best/schedule.yaml --out confusion.png[/]",
-)
 def confusion(
     what: Annotated[
         str,
