@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
+from thaw.check_commands import add_to as add_checks
 from thaw.store_app import add_to as add_store
-from thaw.transfer_commands import EpochsOption, RecipeOption
+from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
 
 if TYPE_CHECKING:
@@ -323,6 +324,7 @@ def studies() -> None:
 add_analysis(app)
 add_store(app)
 add_transfer(app)
+add_checks(check_app)
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

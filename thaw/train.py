@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.study import STUDIES, study
+from thaw.confusion import class_names, show_confusion, stage_ends
+from thaw.confusion_picture import PICTURE, write_picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
 from thaw.preparing import prepare
@@ -88,9 +90,14 @@ def train_spec(
                 decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
+    ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
+    names = class_names(spec)
+    show_confusion(console, ends, names)
     if out is not None:
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
+        if ends:
+            console.print(write_picture(Path(out) / PICTURE, ends, names))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:

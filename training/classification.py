@@ -16,6 +16,7 @@ from training.checkpoints import file_digest, load_weights
 from training.checks import check_classes, check_loss, why_not
 from training.classes import class_weights, cross_entropy, num_right
 from training.config import Config
+from training.confusion import CONFUSION, MOST_CLASSES, counted
 from training.digits import load_digits
 from training.errors import UserError, unknown
 from training.folder import load_folder
@@ -151,17 +152,25 @@ class Classification:
         return loss, {"right": num_right(logits, labels), "num": _count(chosen)}
 
     def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
-        """Return summed cross entropy and right answers over this rank's validation images."""
+        """Return summed loss, right answers and confusion over this rank's validation images.
+
+        The confusion is (true class, predicted class); of more than 2000 classes there is none.
+        """
         images = self._data[settings.data].val
         world = settings.place.world_size
         mine = torch.arange(rank, len(images), world, device=images.labels.device)
         zero = torch.zeros((), device=mine.device)
         totals = {"loss": zero.clone(), "right": zero.clone(), "num": zero + len(mine)}
+        num_classes = len(self._data[settings.data].classes)
+        if num_classes <= MOST_CLASSES:
+            totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
         for chosen in mine.split(_EVAL_BATCH):
             labels = images.labels[chosen]
             logits = models["model"](self._prepare(images.pixels[chosen], settings)).float()
             totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
             totals["right"] += num_right(logits, labels)
+            if num_classes <= MOST_CLASSES:
+                totals[CONFUSION] += counted(labels, logits.argmax(1), num_classes)
         return totals
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:

@@ -71,12 +71,23 @@ def add(totals: Totals, sums: Totals) -> None:
         totals[name] = totals[name] + value if name in totals else value
 
 
-def read(totals: Totals, settings: Settings) -> dict[str, float]:
-    """Add up the totals of all ranks and bring them to the host: one synchronisation."""
-    stacked = torch.stack([value.double() for value in totals.values()])
+def read(totals: Totals, settings: Settings) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Add up the totals of all ranks and bring them to the host: one synchronisation.
+
+    Returns the numbers, and the tables of counts as int64.
+    """
+    flat = torch.cat([value.double().flatten() for value in totals.values()])
     if settings.place.world_size > 1:
-        dist.all_reduce(stacked)
-    return dict(zip(totals, stacked.tolist(), strict=True))
+        dist.all_reduce(flat)
+    sizes = [value.numel() for value in totals.values()]
+    parts = dict(zip(totals, flat.cpu().split(sizes), strict=True))
+    numbers = {name: part.item() for name, part in parts.items() if not totals[name].ndim}
+    tables = {
+        name: part.view(totals[name].shape).long()
+        for name, part in parts.items()
+        if totals[name].ndim
+    }
+    return numbers, tables
 
 
 def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]:

@@ -15,7 +15,11 @@ from training.schedule import Facts, Schedule, Stage, num_used
 from training.settings import Place, Settings
 
 Totals = dict[str, Tensor]
-"""Name -> sum over examples, a scalar on the device; totals of batches and ranks add up."""
+"""Name -> sum over examples on the device; totals of batches and ranks add up.
+
+A scalar, or in an evaluation a table of counts (true class, predicted class), which the record
+keeps beside the metrics.
+"""
 
 
 class Task(Protocol):

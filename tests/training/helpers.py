@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.classes import class_weights, cross_entropy, num_right
+from training.confusion import CONFUSION, counted
 from training.images import augment, prepare
 from training.layers import Layers, layers_of_timm
 from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
@@ -102,8 +103,13 @@ class TinyTask:
         mine = torch.arange(rank, self.num, settings.place.world_size)
         logits = models["model"](self._prepare(pixels[mine], settings)).float()
         loss = F.cross_entropy(logits, labels[mine], reduction="sum")
-        right = (logits.argmax(1) == labels).sum()
-        return {"loss": loss, "right": right, "num": torch.full((), len(mine))}
+        num_classes = NUM_CLASSES[settings.data]
+        return {
+            "loss": loss,
+            "right": (logits.argmax(1) == labels[mine]).sum(),
+            "num": torch.full((), len(mine)),
+            CONFUSION: counted(labels[mine], logits.argmax(1), num_classes),
+        }
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         return {

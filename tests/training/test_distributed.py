@@ -119,6 +119,16 @@ def test_two_processes_measure_what_one_does(name: str, folder: Path, tmp_path: 
         assert record.metrics == pytest.approx(visit.record.metrics, abs=1e-4)
 
 
+def test_two_processes_count_the_confusion_of_one(folder: Path, tmp_path: Path) -> None:
+    visits = run(THAW, Store(str(tmp_path)), TINY)
+    records = [Store(str(folder / "thaw")).record(key) for key in names(THAW)]
+    for visit, record in zip(visits, records, strict=True):
+        assert record is not None
+        assert record.tables == visit.record.tables
+        num = sum(row[2] for row in record.tables["val_confusion"])
+        assert num == TINY.num, "each validation image counts once, whoever has it"
+
+
 def test_the_weights_of_the_thawed_layers_move(folder: Path) -> None:
     store = Store(str(folder / "thaw"))
     before, after = (weights(store, names(THAW)[i]) for i in (1, 2))
