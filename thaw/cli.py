@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
+from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
 from thaw.store_app import add_to as add_store
-from thaw.transfer_commands import EpochsOption, RecipeOption
+from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
 
 if TYPE_CHECKING:
@@ -327,6 +328,7 @@ def studies() -> None:
 add_analysis(app)
 add_store(app)
 add_transfer(app)
+add_checks(check_app)
 add_data(app)
 
 

@@ -16,10 +16,12 @@ from training.camouflage_folder import load_camouflage
 from training.camouflage_sample import draw_scene
 from training.checkpoints import file_digest, load_weights
 from training.config import Config
+from training.errors import UserError
 from training.images import NUM_DRAWS
 from training.layers import Layers
 from training.masked import MaskedData, MaskedImages
 from training.randomness import derive
+from training.schedule import Stage
 from training.segmentation_metrics import dice, iou, mae, s_measure
 from training.segmenter import Segmented, Segmenter, build_segmenter, layers_of_segmenter
 from training.settings import Settings
@@ -74,10 +76,10 @@ class Camouflage:
 
     @cached_property
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256((self._data.digest or "").encode())
         for images in (self._data.train, self._data.val):
             digest.update(str(len(images)).encode())
-            for chunk in images.pixels.split(256):
+            for chunk in images.pixels.split(256) if self._data.digest is None else ():
                 digest.update(chunk.cpu().contiguous().numpy().tobytes())
         if self.config.weights not in ("none", "timm"):
             digest.update(file_digest(self.config.weights).encode())
@@ -90,6 +92,14 @@ class Camouflage:
     def num_train(self) -> dict[str, int]:
         """Return the number of training images."""
         return {"target": len(self._data.train)}
+
+    def class_labels(self, data: str) -> None:
+        """Return None: a mask is no class."""
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Raise `UserError` for mixed images: their masks do not mix."""
+        if stage.augment.mixes:
+            raise UserError(f"{where}.augment: images with masks cannot be mixed")
 
     def layers(self) -> dict[str, Layers]:
         """Return the layer groups of the one model: backbone, decoder, experts, head."""
@@ -117,9 +127,9 @@ class Camouflage:
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
         """Leave the models as they are: there is one data set."""
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
-        """Return (num, NUM_DRAWS) uniform numbers for the augmentation."""
-        return torch.rand(num, NUM_DRAWS, generator=generator, device=generator.device)
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Return (B, NUM_DRAWS) uniform numbers for the augmentation."""
+        return torch.rand(len(chosen), NUM_DRAWS, generator=generator, device=generator.device)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings

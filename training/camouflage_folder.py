@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.decoded import KINDS, Example, Progress, decoded, unreadable
+from training.decoded import KINDS, Example, Progress, decoded_examples
 from training.errors import UserError
 from training.masked import MaskedData, MaskedImages
 
@@ -42,7 +42,7 @@ def load_camouflage(
     if not Path(root).is_dir():
         raise UserError(f"data folder {root}: no such folder")
     train, test = (_pairs(Path(root) / split, with_empty) for split in SPLITS)
-    cached = decoded(
+    cached, digest = decoded_examples(
         [*train, *test],
         lambda example: _decode(example, image_size),
         kind="masked-images",
@@ -50,7 +50,8 @@ def load_camouflage(
         progress=progress,
     )
     pixels = torch.from_numpy(cached).permute(0, 3, 1, 2)
-    return MaskedData(MaskedImages(pixels[: len(train)]), MaskedImages(pixels[len(train) :]))
+    parts = MaskedImages(pixels[: len(train)]), MaskedImages(pixels[len(train) :])
+    return MaskedData(*parts, digest=digest)
 
 
 def _pairs(folder: Path, with_empty: bool) -> list[Example]:
@@ -97,7 +98,7 @@ def _decode(example: Example, size: int) -> np.ndarray:
     binary = Image.fromarray(_binary(np.asarray(mask), example[1]))
     small = image.resize((size, size), Image.Resampling.BILINEAR)
     cut = np.asarray(binary.resize((size, size), Image.Resampling.BILINEAR)) >= 128
-    return np.dstack([np.asarray(small), cut.astype(np.uint8) * 255])
+    return np.ascontiguousarray(np.dstack([np.asarray(small), cut.astype(np.uint8) * 255]))
 
 
 def _read(path: Path, mode: str) -> Any:
@@ -107,7 +108,7 @@ def _read(path: Path, mode: str) -> Any:
         with Image.open(path) as image:
             return image.convert(mode)
     except (OSError, ValueError, SyntaxError) as error:
-        raise unreadable(path, error) from None
+        raise UserError(f"image {path}: cannot be read ({error})") from None
 
 
 def _binary(values: np.ndarray, path: Path) -> np.ndarray:

@@ -60,3 +60,5 @@ class MaskedData:
 
     train: MaskedImages
     val: MaskedImages
+    digest: str | None = None
+    """SHA-256 of all pixels and masks, where it is known."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+_MICRO_BATCHES, _TABLES = "micro_batches", "tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Record:
     micro_batches: int = 0
     """Micro-batches of a step over all processes, more than the settings say where memory ran out;
     0 in records that do not know."""
+    tables: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Counts besides the metrics: name -> rows of whole numbers, such as `val_confusion`."""
 
     @property
     def device_s(self) -> float:
@@ -44,14 +48,15 @@ class Record:
         return (self.train_s + self.eval_s + self.restore_s) * self.world_size
 
     def plain(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
+        """Return plain data for JSON; without tables where there are none."""
+        plain = asdict(self)
+        return plain if self.tables else {name: plain[name] for name in plain if name != _TABLES}
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Record:
         """Build a record from plain data; raise `ValueError` where the fields are not its own."""
-        known = {field.name for field in fields(cls)}
-        needed = {field.name for field in fields(cls) if field.default is MISSING}
-        if not needed <= set(data) <= known:
+        known = {found.name for found in fields(cls)}
+        optional = {_MICRO_BATCHES, _TABLES}
+        if not known - optional <= set(data) <= known:
             raise ValueError("these are not the fields of a record")
         return cls(**data)
