@@ -100,7 +100,10 @@ class Stage(Config):
     """Warm-up before the stage's own curve."""
     optimizer: Optimizer = AdamW()
     keep_optimizer: bool = False
-    """Go on with the optimizer of the stage before instead of starting a new one."""
+    """Go on with the optimizer of the last stage that trained this model, instead of a new one."""
+    restart: bool = False
+    """Begin with the model as the task builds it, with weights drawn anew: training from scratch
+    while the other models stay as they are."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Examples of one optimizer step, over all workers."""
     accumulate: Annotated[int, Field(ge=1)] = 1
@@ -146,6 +149,8 @@ class Stage(Config):
             raise ValueError(f"batch_size must be a multiple of accumulate ({self.accumulate})")
         if all(value == "frozen" for value in self.groups.values()):
             raise ValueError("groups: at least one layer group must be trainable")
+        if self.restart and self.keep_optimizer:
+            raise ValueError("keep_optimizer: what restarts has a new optimizer")
         return self
 
 
@@ -162,6 +167,8 @@ class Facts:
     loss: tuple[tuple[str, float], ...]
     """(loss term, default weight)."""
     place: Place
+    absent: tuple[tuple[str, str], ...] = ()
+    """(loss term, why its weight must be 0)."""
 
 
 class Fork(Config):
@@ -351,6 +358,7 @@ def _realise(
         ema_decay=stage.ema_decay,
         compute=compute,
         place=facts.place,
+        restart=stage.restart and epoch == 0,
     )
 
 

@@ -18,7 +18,10 @@ Totals = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """What is learned. One object serves all trials of a task in a process."""
+    """What is learned. One object serves all trials of a task in a process.
+
+    It may also have `absent_terms()`: loss term -> why its weight must be 0 as it is configured.
+    """
 
     @property
     def name(self) -> str:
@@ -75,4 +78,5 @@ def facts_of(task: Task, *, seed: int, place: Place) -> Facts:
         layers=tuple((model, tuple(layers)) for model, layers in task.layers().items()),
         loss=tuple(task.loss_terms().items()),
         place=place,
+        absent=tuple(getattr(task, "absent_terms", dict)().items()),
     )
