@@ -15,6 +15,7 @@ from training.schedule import Schedule
 STUDIES = {
     "unfreeze_timing": "search_spaces.unfreeze_timing",
     "lr_sequence": "search_spaces.lr_sequence",
+    "cyclic_lambda": "search_spaces.cyclic_lambda",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
 
@@ -41,6 +42,10 @@ class Study:
     """The most epochs that a trial of this study spends on the data set of its last stage."""
     grace_epochs: int
     """Epochs before which no trial is stopped."""
+    strategies: Callable[..., Mapping[str, Schedule]] | None = None
+    """(task configuration, seed=...) -> named schedules whose cost `thaw plan` tells beside."""
+    hours_per_epoch: Callable[[Any], Mapping[str, float]] = lambda config: {}
+    """Task configuration -> device-hours of an epoch of each model, where they are known."""
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension by name."""

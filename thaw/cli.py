@@ -38,6 +38,10 @@ Sets = Annotated[
         "(head_lr=0.002); see `thaw studies`. May be repeated.",
     ),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Sizes and lengths of the system: short for --set preset."),
+]
 Data = Annotated[
     str | None,
     typer.Option(help="Folder with train/<class>/* and val/<class>/*; default: embedded data."),
@@ -118,6 +122,7 @@ def search(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
+    preset: Preset = None,
     set_: Sets = None,
     data: Data = None,
 ) -> None:
@@ -131,7 +136,8 @@ def search(
     found = task = pinned = None
     if study is not None:  # before Ray is imported: a wrong name is told at once
         found = find_study(study)
-        task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
+        sets = [*(set_ or []), *_preset(preset)]
+        task, pinned = split_overrides(found.system, found.dimensions, sets, data)
     from thaw.options import Options, default_folder, default_trials
     from thaw.resume import resumed_search
     from thaw.search import search as run
@@ -183,6 +189,7 @@ def train(
         str | None, typer.Option(help="Folder for schedule.yaml and model.pt; default: none.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 1,
+    preset: Preset = None,
     set_: Sets = None,
     data: Data = None,
 ) -> None:
@@ -191,7 +198,7 @@ def train(
 
     from thaw.train import spec_of, train_spec
 
-    spec = spec_of(what, set_ or [], data, seed)
+    spec = spec_of(what, [*(set_ or []), *_preset(preset)], data, seed)
     train_spec(spec, store_url=store, out=out, num_threads=threads, console=Console())
 
 
@@ -280,9 +287,14 @@ def plan(
     seed: Seed = 0,
     store: StoreOption = "results/store",
     hours_per_epoch: Annotated[
-        float | None,
-        typer.Option(min=0, help="Device-hours of a segment; default: from the store's records."),
+        str | None,
+        typer.Option(
+            metavar="HOURS",
+            help="Device-hours of a segment, 0.2 or dsr=0.1,edgeface=0.09; default: what the "
+            "study's source says, or the store's records.",
+        ),
     ] = None,
+    preset: Preset = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     set_: Sets = None,
     data: Data = None,
@@ -293,7 +305,8 @@ def plan(
     from thaw.plan import plan_search
     from thaw.plan_view import show_plan
 
-    made = plan_search(study, set_ or [], data, trials, seed, store, hours_per_epoch)
+    sets = [*(set_ or []), *_preset(preset)]
+    made = plan_search(study, sets, data, trials, seed, store, hours_per_epoch)
     if json_:
         typer.echo(made.json())
     else:
@@ -351,6 +364,10 @@ def store_prune(
 
 
 add_to(app)
+
+
+def _preset(name: str | None) -> list[str]:
+    return [] if name is None else [f"preset={name}"]
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

@@ -16,6 +16,7 @@ from training.task import Task
 
 SYSTEMS = {
     "classifier": "trainables.classifier",
+    "cyclic": "trainables.cyclic",
 }
 """System -> the module that offers it; imported when it is asked for."""
 

@@ -20,6 +20,7 @@ def check(schedule: Schedule, facts: Facts) -> None:
         _check_kept(schedule.stages[:number], stage, where)
         _check_rules(stage, where)
         _check_roll_back(schedule.stages[:number], stage, where)
+        _check_gate(schedule.stages[:number], stage, where)
         _check_freezing(stage, where, dict(facts.layers)[stage.model])
 
 
@@ -91,6 +92,14 @@ def _check_roll_back(earlier: tuple[Stage, ...], stage: Stage, where: str) -> No
         )
     if back.to and back.to not in names:
         raise unknown(f"stage in {where}.roll_back.to:", back.to, names)
+
+
+def _check_gate(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
+    if stage.only_if is None:
+        return
+    for name in stage.only_if.after:
+        if name not in {before.name for before in earlier}:
+            raise unknown(f"stage in {where}.only_if.after:", name, [s.name for s in earlier])
 
 
 def _check_freezing(stage: Stage, where: str, layers: tuple[str, ...]) -> None:

@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from training import face_losses
 from training.checkpoints import file_digest, load_weights
-from training.config import Config
-from training.dsr import DSR, bicubic, layers_of_dsr, shrink
-from training.edgeface import (
-    VARIANTS,
-    EdgeFace,
-    arcface_loss,
-    layers_of_edgeface,
-    published_name,
-)
+from training.cyclic_config import CyclicConfig, create, layer_groups, load_data, shape_of
+from training.dsr import bicubic, shrink
+from training.edgeface import VARIANTS, EdgeFace, arcface_loss, published_name
 from training.errors import UserError, unknown
-from training.faces import FaceData, drawn_faces, load_faces
 from training.generated import Generated
 from training.images import NUM_DRAWS, augment
 from training.layers import Layers
@@ -40,62 +32,6 @@ _CHUNK = 64
 TERMS = ("l1", "perceptual", "identity", "feature_match", "total_variation")
 """Terms of DSR's loss; the weight of each is its lambda."""
 _EMBEDDED = {"perceptual", "identity", "feature_match"}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "sample": {"blocks": 4, "width": 16, "edgeface": "xxs", "perceptual": "edgeface"},
-    "full": {"blocks": 16, "width": 64, "edgeface": "xs_gamma_06", "perceptual": "none"},
-}
-"""Preset -> defaults of other fields; the lengths of the stages hang on it too."""
-
-
-class CyclicConfig(Config):
-    """Which faces at which resolution, which models, and what they start from."""
-
-    preset: Literal["sample", "full"] = "sample"
-    """Sizes of the models and lengths of the stages: to try it on a CPU, or in earnest."""
-    data: str = "faces"
-    """`faces` (drawn), or a folder with aligned faces of 112 px in a folder for each identity."""
-    identities: Annotated[int, Field(ge=4, le=10_000)] = 60
-    """Number of drawn identities; a quarter of them is only tested."""
-    images: Annotated[int, Field(ge=2, le=1000)] = 8
-    """Number of drawn images of each identity."""
-    data_seed: Annotated[int, Field(ge=0)] = 0
-    """Decides the drawn faces."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the identities of a folder that is tested, where it has no `test` or `val`."""
-    skip_single: bool = False
-    """Leave out identities of a folder that have one image, instead of refusing them."""
-    resolution: Literal[16, 24, 32] = 16
-    """Side of the faces that DSR is given, in px."""
-    blocks: Annotated[int, Field(ge=2, le=64)] = 4
-    """Residual blocks of DSR."""
-    width: Annotated[int, Field(ge=4, le=512)] = 16
-    """Channels of DSR."""
-    edgeface: str = "xxs"
-    """Variant of EdgeFace: xxs, xs_gamma_06, s_gamma_05 or base."""
-    gamma: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Rank of EdgeFace's linear layers as a share of their smaller side; none is the variant's."""
-    edgeface_weights: str = "none"
-    """Starting weights of EdgeFace: `none` (it is pretrained first), or a checkpoint file."""
-    dsr_weights: str = "none"
-    """Starting weights of DSR: `none` (it is trained first), or a checkpoint file."""
-    finetuned: bool = False
-    """The starting EdgeFace was fine-tuned on DSR's outputs already: that stage is left out."""
-    perceptual: str = "edgeface"
-    """Features of the perceptual loss: a file with VGG-16 weights, `edgeface` (the recogniser's
-    own first stage) or `none`."""
-    far: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of false accepts at which true accepts are counted."""
-    cache: bool = True
-    """Keep DSR's outputs in the memory of the device while DSR is frozen."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _preset(cls, data: Any) -> Any:
-        """Take what is not given from the preset."""
-        if not isinstance(data, dict):
-            return data
-        return PRESETS.get(data.get("preset", "sample"), {}) | data
 
 
 class Cyclic:
@@ -112,7 +48,7 @@ class Cyclic:
                 "finetuned: true needs both starting models: give edgeface_weights and dsr_weights"
             )
         self.config = config
-        self._faces = _load(config)
+        self._faces = load_data(config)
         self._vgg: face_losses.Perceptual | None = None
         if config.perceptual not in ("none", "edgeface"):
             self._vgg = face_losses.Perceptual(config.perceptual)
@@ -148,7 +84,9 @@ class Cyclic:
 
     def layers(self) -> dict[str, Layers]:
         """Return the layer groups of both models."""
-        return {model: dict(groups) for model, groups in _layers(_shape(self.config)).items()}
+        return {
+            model: dict(groups) for model, groups in layer_groups(shape_of(self.config)).items()
+        }
 
     def loss_terms(self) -> dict[str, float]:
         """Return the lambdas of DSR, its dropout, and the three numbers of ArcFace."""
@@ -177,7 +115,7 @@ class Cyclic:
         """Return both models with their starting weights."""
         config = self.config
         torch.manual_seed(derive(seed, 0, "weights"))
-        dsr, edgeface = _create(_shape(config))
+        dsr, edgeface = create(shape_of(config))
         if config.dsr_weights != "none":
             load_weights(dsr, config.dsr_weights, ignore=(), part="dsr", field="dsr_weights")
             if int(dsr.resolution) != config.resolution:
@@ -219,6 +157,8 @@ class Cyclic:
             made = forward["dsr"](self._low(truth), dropout=weights["dropout"])
             wanted = [term for term in TERMS if weights[term]]
             terms = self._terms(made.float(), truth, forward["edgeface"], wanted)
+            if not terms:
+                raise UserError(f"loss: one of {', '.join(TERMS)} must have a weight above 0")
             loss = torch.stack([weights[n] * value.mean() for n, value in terms.items()]).sum()
             return loss, {"num": count}
         sharp = settings.data == "source"
@@ -297,7 +237,7 @@ class Cyclic:
     def _upsampled(self, dsr: nn.Module, pixels: Tensor) -> Tensor:
         """Return (B, 3, 112, 112) uint8 of the same; in full precision, whatever the stage has."""
         with torch.autocast(pixels.device.type, enabled=False):
-            made = dsr(self._low(pixels.float() / 255))
+            made: Tensor = dsr(self._low(pixels.float() / 255))
         return (made.clamp(0, 1) * 255).round().to(torch.uint8)
 
     def _terms(
@@ -359,31 +299,3 @@ class Cyclic:
             name: torch.full((), value * len(labels), device=labels.device, dtype=torch.double)
             for name, value in named.items()
         }
-
-
-def _shape(config: CyclicConfig) -> str:
-    return config.model_dump_json(include={"resolution", "blocks", "width", "edgeface", "gamma"})
-
-
-def _create(shape_json: str) -> tuple[DSR, EdgeFace]:
-    config = CyclicConfig.model_validate_json(shape_json)
-    dsr = DSR(config.resolution, num_blocks=config.blocks, width=config.width)
-    return dsr, EdgeFace(config.edgeface, gamma=config.gamma)
-
-
-@lru_cache(maxsize=8)
-def _layers(shape_json: str) -> dict[str, Layers]:
-    with torch.device("meta"):
-        dsr, edgeface = _create(shape_json)
-    return {"dsr": layers_of_dsr(dsr), "edgeface": layers_of_edgeface(edgeface)}
-
-
-@lru_cache(maxsize=4)
-def _drawn(identities: int, images: int, seed: int) -> FaceData:
-    return drawn_faces(identities, images, seed)
-
-
-def _load(config: CyclicConfig) -> FaceData:
-    if config.data == "faces":
-        return _drawn(config.identities, config.images, config.data_seed)
-    return load_faces(config.data, held_out=config.held_out, skip_single=config.skip_single)

@@ -14,13 +14,14 @@ from numpy.random import Generator, default_rng
 
 from training.dsr import FACE
 
-Array = np.ndarray
+Array = np.ndarray[Any, Any]
 Shapes = dict[str, Any]
 """Name -> number, or (3,) colour."""
 
 HELD_OUT = 0.25
 """Share of the identities that are for testing."""
-_SOFT = 0.025
+_SOFT = 0.006
+_MOLES = 7
 _SKIN = np.array(((0.96, 0.82, 0.72), (0.80, 0.58, 0.44), (0.42, 0.27, 0.20)))
 _HAIR = np.array(((0.08, 0.06, 0.05), (0.35, 0.20, 0.10), (0.80, 0.65, 0.35), (0.55, 0.22, 0.10)))
 _EYES = np.array(((0.20, 0.12, 0.06), (0.25, 0.45, 0.65), (0.30, 0.45, 0.25)))
@@ -44,6 +45,10 @@ _IDENTITY = {  # geometry: name -> (low, high)
     "hairline": (-0.66, -0.36),
     "hair_side": (0.00, 0.14),
     "beard": (-0.6, 0.5),
+    "strands": (18.0, 60.0),
+    "parting": (-0.8, 0.8),
+    "lashes": (0.010, 0.030),
+    "cheek": (0.10, 0.30),
 }
 _VARIATION = {
     "yaw": (-0.14, 0.14),
@@ -59,7 +64,7 @@ _VARIATION = {
     "light_angle": (0.0, 6.283),
     "light": (0.0, 0.30),
     "ambient": (0.75, 1.12),
-    "noise": (0.0, 0.03),
+    "noise": (0.0, 0.012),
 }
 
 
@@ -92,10 +97,12 @@ def _draw(random: Generator, ranges: dict[str, tuple[float, float]]) -> Shapes:
 
 
 def _colours(random: Generator) -> Shapes:
-    return {
+    colours: Shapes = {
         name: _mixed(random, palette)
         for name, palette in (("skin", _SKIN), ("hair", _HAIR), ("iris", _EYES))
     }
+    moles = random.uniform((-0.42, -0.30, 0.012), (0.42, 0.62, 0.030), (_MOLES, 3))
+    return colours | {"moles": moles[: random.integers(0, _MOLES + 1)].astype(np.float32)}
 
 
 def _mixed(random: Generator, palette: Array) -> Array:
@@ -128,7 +135,9 @@ def _layers(f: Shapes, x: Array, y: Array) -> Iterator[tuple[Array, Array]]:
     skin, hair = f["skin"], f["hair"]
     dark = skin * 0.72
     volume = 1 + f["hair_side"]
-    yield hair, _oval(x, y + 0.10, f["width"] * volume * 1.08, f["height"] * 1.02, 2.0)
+    strands = 0.85 + 0.15 * np.sin(f["strands"] * (x + f["parting"] * y))
+    hair = hair * strands[..., None]
+    yield hair, _oval(x, y + 0.10, f["width"] * volume * 1.08, f["height"] * 1.02)
     yield dark, _oval(x, y - 0.9, f["width"] * 0.55, 0.45, 3.0)  # the neck
     inside = _oval(x, y, f["width"], f["height"], f["jaw"])
     yield skin, inside
@@ -138,6 +147,10 @@ def _layers(f: Shapes, x: Array, y: Array) -> Iterator[tuple[Array, Array]]:
     x, y = x - f["yaw"], y - f["pitch"]
     for side in (-1.0, 1.0):
         yield from _eye(f, x - side * f["eye_apart"] * (1 - side * f["yaw"]), y, side)
+    for left, down, radius in f["moles"]:
+        yield skin * 0.45, _oval(x - left, y - down, radius, radius)
+    fold = np.abs(x) - f["cheek"] - 0.35 * (y - 0.3)
+    yield dark, 0.6 * _oval(fold, y - 0.3, 0.012, 0.14)
     yield from _nose(f, x - 0.4 * f["yaw"], y, dark)
     yield from _mouth(f, x, y)
 
@@ -145,32 +158,40 @@ def _layers(f: Shapes, x: Array, y: Array) -> Iterator[tuple[Array, Array]]:
 def _eye(f: Shapes, x: Array, y: Array, side: float) -> Iterator[tuple[Array, Array]]:
     size, lids = f["eye_size"], f["lids"]
     tilted = y - f["eye_y"] + side * f["eye_slant"] * x
-    white = _oval(x, tilted, size * 1.5, size * 0.75 * lids, 2.0)
+    white = _oval(x, tilted, size * 1.5, size * 0.75 * lids)
     yield np.float32(0.95) * np.ones(3, np.float32), white
-    yield f["iris"], white * _oval(x, tilted, size * 0.62, size * 0.62, 2.0)
-    yield np.full(3, 0.03, np.float32), white * _oval(x, tilted, size * 0.28, size * 0.28, 2.0)
+    yield f["iris"], white * _oval(x, tilted, size * 0.62, size * 0.62)
+    yield np.full(3, 0.03, np.float32), white * _oval(x, tilted, size * 0.28, size * 0.28)
+    yield (
+        np.full(3, 0.05, np.float32),
+        _oval(x, tilted + size * 0.75 * lids, size * 1.4, f["lashes"]),
+    )
     brow = tilted + f["brow_up"] + f["brow_raise"] + side * f["brow_slant"] * x
     yield f["hair"] * 0.8, _oval(x, brow, size * 1.9, f["brow_thick"], 4.0)
 
 
 def _nose(f: Shapes, x: Array, y: Array, dark: Array) -> Iterator[tuple[Array, Array]]:
     tip = f["eye_y"] + f["nose_long"] + 0.06
-    yield dark, 0.5 * _oval(x, y - (tip + f["eye_y"]) / 2, f["nose_wide"] * 0.35, f["nose_long"], 2)
-    yield dark * 0.8, 0.8 * _oval(x, y - tip, f["nose_wide"], 0.028, 2.0)
+    yield dark, 0.5 * _oval(x, y - (tip + f["eye_y"]) / 2, f["nose_wide"] * 0.35, f["nose_long"])
+    yield dark * 0.8, 0.8 * _oval(x, y - tip, f["nose_wide"], 0.028)
 
 
 def _mouth(f: Shapes, x: Array, y: Array) -> Iterator[tuple[Array, Array]]:
     bent = y - f["mouth_y"] + f["smile"] * (x * x - 0.03)
     wide = f["mouth_wide"] * (1 + 0.25 * f["smile"])
     red = f["skin"] * np.array((0.85, 0.45, 0.45), np.float32)
-    yield red, _oval(x, bent, wide, f["lips"] + f["open"], 2.0)
-    inner = _oval(x, bent, wide * 0.8, 0.006 + f["open"] * 0.7, 2.0)
+    yield red, _oval(x, bent, wide, f["lips"] + f["open"])
+    inner = _oval(x, bent, wide * 0.8, 0.006 + f["open"] * 0.7)
     yield np.full(3, 0.12, np.float32), inner
 
 
-def _oval(x: Array, y: Array, wide: Array, high: Array | float, power: Array | float) -> Array:
+def _oval(x: Array, y: Array, wide: float, high: float, power: float = 2.0) -> Array:
     """Return a soft superellipse around the origin, 1 inside."""
-    radius = (np.abs(x / wide) ** power + np.abs(y / high) ** power) ** (1 / np.float32(power))
+    across, down = np.square(x / wide), np.square(y / high)
+    if power == 2:
+        radius = np.sqrt(across + down)
+    else:
+        radius = (across ** (power / 2) + down ** (power / 2)) ** np.float32(1 / power)
     return _edge((radius - 1) * np.minimum(wide, high))
 
 

@@ -28,7 +28,8 @@ class _Block(nn.Module):
         inner = F.relu(self.conv1(features))
         if dropout:
             inner = F.dropout2d(inner, dropout, self.training)
-        return features + self.conv2(inner)
+        change: Tensor = self.conv2(inner)
+        return features + change
 
 
 class DSR(nn.Module):
@@ -73,7 +74,8 @@ class DSR(nn.Module):
         features = F.interpolate(features, size=(_HALF, _HALF), mode="bilinear")
         features = F.relu(self.resized(features))
         features = F.relu(F.pixel_shuffle(self.shuffled(features), 2))
-        return bicubic(low) + self.out(features)
+        details: Tensor = self.out(features)
+        return bicubic(low) + details
 
 
 def bicubic(low: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Names of parameters are those of the published checkpoints behind `backbone.`, s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +62,7 @@ class EdgeFace(nn.Module):
 
         super().__init__()
         found = VARIANTS[variant]
-        self.backbone = timm.create_model(found.backbone, num_classes=EMBEDDING)
+        self.backbone: Any = timm.create_model(found.backbone, num_classes=EMBEDDING)
         ratio = found.gamma if gamma is None else gamma
         if ratio is not None and ratio < 1:
             make_low_rank(self.backbone, ratio)

@@ -45,6 +45,8 @@ def load_faces(
     folder = Path(root)
     if not folder.is_dir():
         raise UserError(f"data folder {root}: no such folder")
+    train: Listing
+    test: Listing
     split = next((name for name in _TEST if (folder / name).is_dir()), None)
     if split and (folder / "train").is_dir():
         train, test = (_list(folder / name, skip_single) for name in ("train", split))
@@ -72,13 +74,15 @@ def load_faces(
 
 def drawn_faces(num_identities: int, num_images: int, seed: int) -> FaceData:
     """Return what `thaw data faces` writes with the same numbers, without writing it."""
-    parts, names = [], []
+    parts: list[Images] = []
+    names: list[tuple[str, ...]] = []
     for identities in split_identities(num_identities):
         drawn = [images for _, images in draw_faces(identities, num_images, seed)]
         pixels = torch.from_numpy(np.concatenate(drawn)).permute(0, 3, 1, 2).contiguous()
         parts.append(Images(pixels, _labels([num_images] * len(identities))))
         names.append(tuple(identity_name(number) for number in identities))
-    return FaceData(*parts, *names)
+    (train, test), (trained, tested) = parts, names
+    return FaceData(train, test, trained, tested)
 
 
 def identity_name(number: int) -> str:

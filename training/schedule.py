@@ -14,6 +14,7 @@ from training.config import Config
 from training.course import Course
 from training.curves import Constant, Curve, WarmUp, factors
 from training.errors import unknown
+from training.gates import Gate
 from training.layers import match_layers
 from training.optimizers import AdamW, Optimizer
 from training.record import Record
@@ -128,11 +129,13 @@ class Stage(Config):
     """What is changed within the stage; the first that holds happens."""
     roll_back: RollBack | None = None
     """When the trial goes back, and to what; looked at before `until`."""
+    only_if: Gate | None = None
+    """The stage is left out where this does not hold when it would begin."""
 
     @property
     def adaptive(self) -> bool:
         """Tell whether what the stage does hangs on its metrics."""
-        return bool(self.until or self.react or self.roll_back)
+        return bool(self.until or self.react or self.roll_back or self.only_if)
 
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Yield (field, rule) of all rules."""
@@ -223,6 +226,14 @@ class Schedule(Config):
     def adaptive(self) -> bool:
         """Tell whether what comes next hangs on the metrics of what was."""
         return any(stage.adaptive for stage in self.stages)
+
+    def without_rules(self) -> Schedule:
+        """Return what is trained where no rule ever holds; gates stay."""
+        if not self.adaptive:
+            return self
+        rules: dict[str, Any] = {"until": None, "react": (), "roll_back": None}
+        stages = (stage.model_copy(update=rules) for stage in self.stages)
+        return self.model_copy(update={"stages": tuple(stages)})
 
     def stage_at(self, history: Sequence[Record], index: int) -> Stage:
         """Return the stage to which a segment belongs, `history[index]` or the next one."""

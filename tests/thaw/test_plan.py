@@ -12,7 +12,7 @@ from search_spaces.dimensions import Ask, Choice, Int
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of, study
 from tests.thaw.helpers import FACTS, HEAD_ONLY, Thaw, publish
-from thaw.plan import Plan, draw, make_plan
+from thaw.plan import Hours, Plan, draw, make_plan
 from trainables.spec import TrialSpec
 from training.config import Config
 from training.schedule import Facts, Schedule, Stage
@@ -76,7 +76,7 @@ def plan_of(
         facts,
         seed=0,
         store=Store(str(store)),
-        hours_per_epoch=hours,
+        hours=None if hours is None else Hours(others=hours),
     )
 
 
