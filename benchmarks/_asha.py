@@ -15,7 +15,11 @@ _SLOTS = 2
 
 
 def under_asha(study: Study, points: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, float]:
-    """Run exactly `points` on both sides, trained for real into `folder`; return the figures."""
+    """Run exactly `points` on both sides, trained for real into `folder`; return the figures.
+
+    `asha_bound_careful` is what `asha_ratio_careful` would be if thaw trained each distinct one of
+    the segments that plain chose to train: the sharing there is in those trials.
+    """
     task = Task(study, str(folder))
     keys = [task.keys(values) for values in points]
     trunk = keys[0][: needed(keys).common]
@@ -32,6 +36,7 @@ def under_asha(study: Study, points: Sequence[Mapping[str, Any]], folder: Path) 
         "asha_segments_careful": careful,
         "asha_segments_naive": naive,
         "asha_segments_thaw": len(thaw.trained),
+        "asha_bound_careful": careful / (len(trunk) + len(set(plain.trained))),
         "asha_segments_twice": len(thaw.trained) - len(set(thaw.trained)),
         "asha_full_careful": needed(keys).careful,
     }

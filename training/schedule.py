@@ -302,7 +302,7 @@ class Schedule(Config):
 
     def check(self, facts: Facts) -> None:
         """Raise `UserError` where the schedule does not fit the task, naming the field."""
-        from training.checks import check  # it knows schedules
+        from training.fitting import check  # it knows schedules
 
         check(self, facts)
 
