@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to
+from thaw.data_commands import add_data_to
 
 if TYPE_CHECKING:
     from thaw.results import Table
@@ -364,6 +365,7 @@ def store_prune(
 
 
 add_to(app)
+add_data_to(app)
 
 
 def _preset(name: str | None) -> list[str]:
