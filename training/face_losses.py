@@ -60,11 +60,11 @@ def psnr(made: Tensor, truth: Tensor) -> Tensor:
 def ssim(made: Tensor, truth: Tensor) -> Tensor:
     """Return the structural similarity of each image, (B,) (Wang et al. 2004, doi 10/c7sr7p).
 
-    Gaussian window of 11 pixels with sigma 1.5, values in [0, 1], where the window fits whole.
+    Gaussian window of 11 pixels with sigma 1.5, values in [0, 1], mirrored at the border.
     """
     mean_a, mean_b = _smooth(made), _smooth(truth)
-    var_a = _smooth(made * made) - mean_a * mean_a
-    var_b = _smooth(truth * truth) - mean_b * mean_b
+    var_a = (_smooth(made * made) - mean_a * mean_a).clamp(min=0)
+    var_b = (_smooth(truth * truth) - mean_b * mean_b).clamp(min=0)
     cov = _smooth(made * truth) - mean_a * mean_b
     light = (2 * mean_a * mean_b + _C1) / (mean_a * mean_a + mean_b * mean_b + _C1)
     structure = (2 * cov + _C2) / (var_a + var_b + _C2)
@@ -76,6 +76,7 @@ def _smooth(images: Tensor) -> Tensor:
     places = torch.arange(_WINDOW, device=images.device, dtype=images.dtype) - _WINDOW // 2
     window = torch.exp(-places.square() / (2 * _SIGMA**2))
     window = (window / window.sum()).expand(channels, 1, 1, -1)
+    images = F.pad(images, [_WINDOW // 2] * 4, mode="reflect")
     rows = F.conv2d(images, window, groups=channels)
     return F.conv2d(rows, window.transpose(2, 3), groups=channels)
 
