@@ -231,7 +231,7 @@ class Cyclic:
         def make() -> Tensor:
             return torch.cat([self._upsampled(dsr, chunk) for chunk in pixels.split(_CHUNK)])
 
-        return self._generated.of(dsr, settings.compute, make)[chosen].float() / 255
+        return self._generated.of(dsr, settings, make)[chosen].float() / 255
 
     @torch.no_grad()
     def _upsampled(self, dsr: nn.Module, pixels: Tensor) -> Tensor:

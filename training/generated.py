@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
+
+from training.settings import Compute, Settings
 
 
 class Generated:
     """One result of a frozen model, kept for as long as the model stays as it is.
 
-    It is named by the content of the model's state, so that going back to a state finds another
-    name; in between, versions of the tensors tell without waiting for the device that nothing
-    changed.
+    It is named by the content of the model's state, which is looked at once a segment: versions of
+    tensors would not tell, a fused optimizer leaves them as they were.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._seen: Any = None
-        self._name: Any = None
+        self._segment: tuple[nn.Module, Settings] | None = None
+        self._name: tuple[Compute, str] | None = None
         self._result: Tensor | None = None
 
-    def of(self, model: nn.Module, setting: Any, make: Callable[[], Tensor]) -> Tensor:
-        """Return what `make` does with `model`; `setting` is all else that decides it."""
-        tensors = [*model.parameters(), *model.buffers()]
-        seen = (model, setting, [(t.data_ptr(), t._version) for t in tensors])
-        if self._result is None or seen != self._seen:
-            name = (setting, digest(model))
+    def of(self, model: nn.Module, settings: Settings, make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` does with `model`, which does not change within a segment."""
+        known = self._segment is not None and all(
+            one is other for one, other in zip(self._segment, (model, settings), strict=True)
+        )
+        if self._result is None or not known:
+            name = (settings.compute, digest(model))
             if self._result is None or name != self._name:
                 self._result = make()
-            self._seen, self._name = seen, name
+            self._segment, self._name = (model, settings), name
         return self._result
 
 

@@ -58,6 +58,6 @@ def roc(genuine: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return false and true accept rates over all thresholds, by scikit-learn."""
     from sklearn.metrics import roc_curve
 
-    flat = scores.flatten().cpu().double().numpy()
+    flat = scores.detach().flatten().cpu().double().numpy()
     fpr, tpr, _ = roc_curve(genuine.flatten().cpu().numpy(), flat, drop_intermediate=False)
     return fpr, tpr
