@@ -175,7 +175,7 @@ def test_the_json_has_the_fields_that_are_promised(thaw: Thaw, tmp_path: Path) -
     assert got["merge_rate"] == got["segments_naive"] / got["segments_shared"]
     assert set(got["sharing_by_dimension"]) == {d.name for d in study("lr_sequence").dimensions}
     for strategy in got["strategies"]:
-        assert set(strategy) == {"name", "stages", "hours"}
+        assert set(strategy) == {"name", "stages", "models", "hours"}
         assert strategy["hours"] == sum(stage["epochs"] for stage in strategy["stages"])
 
 
