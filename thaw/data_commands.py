@@ -35,8 +35,8 @@ def faces(
     identities: Annotated[
         int,
         typer.Option(min=4, max=10_000, help="Number of people; a quarter is for testing."),
-    ] = 60,
-    images: Annotated[int, typer.Option(min=2, max=1000, help="Images of each.")] = 8,
+    ] = 48,
+    images: Annotated[int, typer.Option(min=2, max=1000, help="Images of each.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Decides every face.")] = 0,
 ) -> None:
     """Draw faces of 112 px, a folder for each identity under train and test, as VGGFace2 has them.
