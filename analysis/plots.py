@@ -117,6 +117,41 @@ def bars(
     return {"data": [trace], "layout": layout}
 
 
+def range_test(
+    steps: pd.DataFrame,  # lr, loss, smoothed
+    suggested: pd.DataFrame,  # suggestion, lr, smoothed
+) -> Figure:
+    """Draw the loss over the LR on a logarithmic axis, and a mark for each suggestion."""
+    shown = (("loss", "series-pale", 1.2), ("smoothed", "series-0", 3))
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": steps["lr"].tolist(),
+            "y": [_plain(value) for value in steps[column]],
+            "name": column,
+            "line": {"width": width, "color": colour},
+            "hovertemplate": "LR %{x:.3~g} : %{y:.5~g}<extra></extra>",
+        }
+        for column, colour, width in shown
+    ]
+    for place, row in enumerate(suggested.itertuples()):
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [row.lr],
+                "y": [row.smoothed],
+                "name": f"{escaped(str(row.suggestion))}: {row.lr:.2g}",
+                "marker": {"size": 12, "color": f"series-{place + 1}"},
+                "hovertemplate": "%{fullData.name}<extra></extra>",
+            }
+        )
+    layout = _layout("learning rate", "training loss")
+    layout["xaxis"]["type"] = "log"
+    return {"data": traces, "layout": layout}
+
+
 def escaped(text: str) -> str:
     """Return a name as plotly.js shows it literally, cut where it is very long."""
     cut = text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"

@@ -14,7 +14,10 @@ from training.schedule import Schedule
 
 STUDIES = {
     "unfreeze_timing": "search_spaces.unfreeze_timing",
+    "unfreeze_rule": "search_spaces.unfreeze_rule",
     "lr_sequence": "search_spaces.lr_sequence",
+    "progressive": "search_spaces.progressive",
+    "from_recipes": "search_spaces.from_recipes",
     "cyclic_lambda": "search_spaces.cyclic_lambda",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""

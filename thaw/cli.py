@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thaw.analysis_commands import add_to
+from thaw.analysis_commands import add_to as add_analysis
 from thaw.data_commands import add_data_to
+from thaw.store_app import add_to as add_store
+from thaw.transfer_commands import EpochsOption, RecipeOption
+from thaw.transfer_commands import add_to as add_transfer
 
 if TYPE_CHECKING:
     from thaw.results import Table
@@ -50,16 +53,6 @@ Data = Annotated[
 StoreOption = Annotated[
     str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
 ]
-store_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Look after a store of trained segments: show, verify, prune.",
-    epilog="Examples:  [bold]thaw store show results/store[/]  |  "
-    "[bold]thaw store prune results/store --budget 20GB[/]",
-)
-app.add_typer(store_app, name="store")
-
-StoreFolder = Annotated[str, typer.Argument(metavar="DIR", help="The store, a path or URL.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmentation, sampler.")]
 
 
@@ -176,12 +169,15 @@ def search(
 
 @app.command(
     epilog="Examples:  [bold]thaw train unfreeze_timing[/]  |  "
+    "[bold]thaw train unfreeze_timing --recipe fastai[/]  |  "
     "[bold]thaw train best/schedule.yaml --store results/store[/]"
 )
 def train(
     what: Annotated[
         str, typer.Argument(help="A study (its baseline schedule is trained) or a schedule.yaml.")
     ],
+    recipe: RecipeOption = None,
+    epochs: EpochsOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Overrides the schedule's own seed.")
     ] = None,
@@ -199,7 +195,7 @@ def train(
 
     from thaw.train import spec_of, train_spec
 
-    spec = spec_of(what, [*(set_ or []), *_preset(preset)], data, seed)
+    spec = spec_of(what, [*(set_ or []), *_preset(preset)], data, seed, recipe, epochs)
     train_spec(spec, store_url=store, out=out, num_threads=threads, console=Console())
 
 
@@ -255,11 +251,18 @@ def extend(
     _end(table, folder, "thaw extend")
 
 
-@app.command(epilog="Example:  [bold]thaw confirm results/RUN --top 3 --seeds 5[/]")
+@app.command(
+    epilog="Examples:  [bold]thaw confirm results/RUN --top 3 --seeds 5[/]  |  "
+    "[bold]thaw confirm results/RUN --recipes fastai,playbook[/]"
+)
 def confirm(
     results: Annotated[str, typer.Argument(help="Folder of a search's results.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the best schedules.")] = 2,
     seeds: Annotated[int, typer.Option(min=2, help="New seeds for each of them.")] = 5,
+    recipes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Known recipes to compare with as well, or all."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="New folder; default RESULTS-confirm.")] = None,
 ) -> None:
     """Train the best schedules and the baseline with more seeds; test whether the best is better.
@@ -272,7 +275,14 @@ def confirm(
 
     folder = out or f"{results.rstrip('/')}-confirm"
     console = make_console()
-    table = run(Path(results), top=top, num_seeds=seeds, out=folder, console=console)
+    table = run(
+        Path(results),
+        top=top,
+        num_seeds=seeds,
+        out=folder,
+        console=console,
+        recipes=recipes.split(",") if recipes else (),
+    )
     _end(table, folder, "thaw confirm")
 
 
@@ -324,48 +334,10 @@ def studies() -> None:
     list_studies(Console())
 
 
-@store_app.command("show", epilog="Example:  [bold]thaw store show results/store[/]")
-def store_show(folder: StoreFolder) -> None:
-    """Say what a store holds: records, states, trees, what they cost, the biggest states."""
-    from rich.console import Console
-
-    from thaw.store_commands import show_store
-
-    show_store(folder, Console())
-
-
-@store_app.command("verify", epilog="Example:  [bold]thaw store verify results/store --drop[/]")
-def store_verify(
-    folder: StoreFolder,
-    drop: Annotated[bool, typer.Option("--drop", help="Delete what is damaged.")] = False,
-) -> None:
-    """Read every file and list the damaged ones; exit code 1 where there are any."""
-    from rich.console import Console
-
-    from thaw.store_commands import verify_store
-
-    if verify_store(folder, drop=drop, console=Console()):
-        raise typer.Exit(1)
-
-
-@store_app.command(
-    "prune", epilog="Example:  [bold]thaw store prune results/store --budget 20GB --dry-run[/]"
-)
-def store_prune(
-    folder: StoreFolder,
-    budget: Annotated[str, typer.Option(help="Size to fit, such as 20GB or 512MiB.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> None:
-    """Drop the states of least expected use until the store fits; records are always kept."""
-    from rich.console import Console
-
-    from thaw.store_commands import prune_store
-
-    prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
-
-
-add_to(app)
+add_analysis(app)
 add_data_to(app)
+add_store(app)
+add_transfer(app)
 
 
 def _preset(name: str | None) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -19,22 +21,35 @@ from thaw.export import write_text
 from thaw.lists import Item, run_list
 from thaw.results import Table
 from thaw.view import shown_value
-from trainables.systems import system
+from trainables.systems import recipe_book, system
+from training.schedule import Schedule
 
+Make = Callable[..., Schedule]
+"""(task configuration, seed) -> schedule."""
 CONFIRM = "confirm.json"
 _BASELINE = "baseline"
 
 
-def confirm(folder: Path, *, top: int, num_seeds: int, out: str, console: Console) -> Table:
+def confirm(
+    folder: Path,
+    *,
+    top: int,
+    num_seeds: int,
+    out: str,
+    console: Console,
+    recipes: Sequence[str] = (),
+) -> Table:
     """Train the best `top` schedules and the system's baseline with `num_seeds` new seeds each.
 
-    Writes `confirm.json` beside the table, and prints means, spreads and tests.
+    Known `recipes` take part too, `all` stands for all of them. Writes `confirm.json` beside the
+    table, and prints means, spreads and tests.
     """
     searched, chosen = choose(folder, f"best:{top}")
+    against = {_BASELINE: system(chosen[0].spec.system).baseline} | _recipes(chosen[0], recipes)
     first = searched["options"]["seed"] + 1
     seeds = range(first, first + num_seeds)
-    names = [trial.name for trial in chosen] + [_BASELINE]
-    items = [item for seed in seeds for item in _items(chosen, seed)]
+    names = [trial.name for trial in chosen] + list(against)
+    items = [item for seed in seeds for item in _items(chosen, against, seed)]
     table = run_list(items, kind="confirm", searched=searched, out=out, console=console)
     values: dict[str, dict[int, float]] = {name: {} for name in names}
     for row in table.rows.values():
@@ -46,12 +61,25 @@ def confirm(folder: Path, *, top: int, num_seeds: int, out: str, console: Consol
     return table
 
 
-def _items(chosen: list[Chosen], seed: int) -> list[Item]:
+def _recipes(some: Chosen, names: Sequence[str]) -> dict[str, Make]:
+    """Return what makes the schedule of each recipe; raise `UserError` for one that cannot be."""
+    if not names:
+        return {}
+    book = recipe_book(some.spec.system)
+    config = some.spec.config()
+    every = book.recipes_for(config) if list(names) == ["all"] else names
+    makers: dict[str, Make] = {name: partial(book.recipe_schedule, name) for name in every}
+    for make in makers.values():
+        make(config, seed=0)
+    return makers
+
+
+def _items(chosen: list[Chosen], against: Mapping[str, Make], seed: int) -> list[Item]:
     """Return all schedules with one seed."""
     specs = {trial.name: trial.spec for trial in chosen}
     some = chosen[0].spec
-    baseline = system(some.system).baseline(some.config(), seed=seed)
-    specs[_BASELINE] = some.model_copy(update={"schedule": baseline})
+    for name, make in against.items():
+        specs[name] = some.model_copy(update={"schedule": make(some.config(), seed=seed)})
     return [
         Item(
             f"{name}-seed{seed}",

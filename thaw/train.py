@@ -16,7 +16,7 @@ from search_spaces.study import STUDIES, study
 from thaw.export import write_model
 from thaw.overrides import split_overrides
 from trainables.spec import TrialSpec
-from trainables.systems import system
+from trainables.systems import recipe_book, system
 from training.errors import UserError
 from training.settings import Place
 from training.store import Store
@@ -24,8 +24,20 @@ from training.trainer import Trainer
 from training.walk import Visit, walk
 
 
-def spec_of(what: str, pairs: Sequence[str], data: str | None, seed: int | None) -> TrialSpec:
-    """Return the trial that a study's baseline or a file describes, with the overrides applied."""
+def spec_of(
+    what: str,
+    pairs: Sequence[str],
+    data: str | None,
+    seed: int | None,
+    recipe: str | None = None,
+    epochs: int | None = None,
+) -> TrialSpec:
+    """Return the trial that a study's baseline or a file describes, with the overrides applied.
+
+    A `recipe` stands for the baseline; `epochs` are its length.
+    """
+    if epochs is not None and recipe is None:
+        raise UserError(f"--epochs {epochs}: only a recipe (--recipe) has a length to choose")
     if what in STUDIES or what.endswith(".py"):
         found = study(what)
         task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
@@ -34,11 +46,16 @@ def spec_of(what: str, pairs: Sequence[str], data: str | None, seed: int | None)
         module = system(found.system)
         config = module.Settings.parse(task, "task")
         schedule = module.baseline(config, seed=seed or 0)
+        if recipe is not None:
+            book = recipe_book(found.system)
+            schedule = book.recipe_schedule(recipe, config, seed=seed or 0, epochs=epochs)
         return TrialSpec(system=found.system, task=task, schedule=schedule)
     if not Path(what).is_file():
         raise UserError(
             f"{what!r} is neither a study nor a schedule file; studies: {', '.join(STUDIES)}"
         )
+    if recipe is not None:
+        raise UserError(f"--recipe {recipe}: {what} is a schedule already; name a study")
     spec = TrialSpec.read(what)
     fields = _task_fields(spec, pairs) | ({} if data is None else {"data": data})
     schedule = spec.schedule if seed is None else spec.schedule.model_copy(update={"seed": seed})

@@ -298,6 +298,11 @@ def recipe_schedule(
     return RECIPES[name].make(config, seed)
 
 
+def recipes_for(config: CyclicConfig) -> list[str]:
+    """Return the names of the recipes that fit a configuration: all of them do."""
+    return list(RECIPES)
+
+
 def cost_table(config: CyclicConfig, *, seed: int) -> dict[str, Schedule]:
     """Return the source's strategies from models that are given, with cycles of DSR at 0.3."""
     given = config.model_copy(update={"edgeface_weights": "given"})

@@ -21,6 +21,13 @@ SYSTEMS = {
 """System -> the module that offers it; imported when it is asked for."""
 
 
+RECIPES = {
+    "classifier": "trainables.recipes",
+    "cyclic": "trainables.cyclic_recipes",
+}
+"""System -> the module with its `RECIPES`, `recipes_for` and `recipe_schedule`, if it has any."""
+
+
 class System(Protocol):
     """What a module in `SYSTEMS` offers."""
 
@@ -44,6 +51,13 @@ def system(name: str) -> System:
         if not hasattr(module, part):
             raise UserError(f"system {name}: offers no {part!r}")
     return module  # type: ignore[no-any-return]
+
+
+def recipe_book(name: str) -> ModuleType:
+    """Return the module of the recipes of a system; raise `UserError` where it has none."""
+    if name not in RECIPES:
+        raise UserError(f"--recipe: system {name} has no recipes; those of: {', '.join(RECIPES)}")
+    return import_module(RECIPES[name])
 
 
 def load(name: str, table: dict[str, str], kind: str) -> ModuleType:
