@@ -48,6 +48,7 @@ class EdgeFaceTable:
     """Of the head, while all of it trains."""
     backbone: float = 0.1
     """LR multiplier of everything but the heads."""
+    batch_size: int = 32
     scale: float
     margin: float
     temperature: float
@@ -60,6 +61,7 @@ class Tables:
     pretrain_epochs: int
     """Epochs of EdgeFace on sharp faces, where there are no starting weights."""
     pretrain_lr: float
+    pretrain_batch_size: int
     initial: DsrTable
     finetune: EdgeFaceTable
     cyclic: DsrTable
@@ -83,6 +85,7 @@ _CYCLIC = {
 FULL = Tables(
     pretrain_epochs=40,
     pretrain_lr=1e-3,
+    pretrain_batch_size=32,
     initial=DsrTable(
         epochs=100,
         lr=1.5e-4,
@@ -121,15 +124,30 @@ FULL = Tables(
     ),
 )
 SAMPLE = Tables(
-    pretrain_epochs=8,
-    pretrain_lr=2e-3,
-    initial=replace(FULL.initial, epochs=6, lr=2e-3, warmup_epochs=0.5),
+    pretrain_epochs=12,
+    pretrain_lr=1e-3,
+    pretrain_batch_size=8,
+    initial=replace(FULL.initial, epochs=6, lr=2e-3, batch_size=4, warmup_epochs=0.5),
     finetune=replace(
-        FULL.finetune, head_epochs=1, epochs=3, head_lr=2e-3, lr=1e-3, backbone=0.5, temperature=0.5
+        FULL.finetune,
+        head_epochs=1,
+        epochs=4,
+        head_lr=2e-3,
+        lr=1e-3,
+        backbone=0.5,
+        temperature=0.5,
+        batch_size=8,
     ),
-    cyclic=replace(FULL.cyclic, epochs=3, lr=1e-3, warmup_epochs=0.5),
+    cyclic=replace(FULL.cyclic, epochs=3, lr=1e-3, batch_size=4, warmup_epochs=0.5),
     again=replace(
-        FULL.again, head_epochs=1, epochs=2, head_lr=1e-3, lr=5e-4, backbone=0.5, temperature=0.5
+        FULL.again,
+        head_epochs=1,
+        epochs=2,
+        head_lr=1e-3,
+        lr=5e-4,
+        backbone=0.5,
+        temperature=0.5,
+        batch_size=8,
     ),
 )
 TABLES = {"sample": SAMPLE, "full": FULL}
@@ -186,6 +204,7 @@ def pretraining(config: CyclicConfig) -> list[Stage]:
             lr=tables.pretrain_lr,
             curve=Cosine(),
             warmup=WarmUp(epochs=1),
+            batch_size=tables.pretrain_batch_size,
             loss={"arcface_scale": 16.0, "arcface_margin": 0.1, "arcface_temperature": 1.0},
         )
     ]
@@ -241,7 +260,7 @@ def _edgeface(name: str, table: EdgeFaceTable) -> list[Stage]:
         "arcface_margin": table.margin,
         "arcface_temperature": table.temperature,
     }
-    common: dict[str, Any] = {"model": "edgeface", "loss": loss}
+    common: dict[str, Any] = {"model": "edgeface", "loss": loss, "batch_size": table.batch_size}
     head = Stage(
         name=f"{name}_head",
         epochs=table.head_epochs,
