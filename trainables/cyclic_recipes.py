@@ -127,7 +127,7 @@ SAMPLE = Tables(
     pretrain_epochs=12,
     pretrain_lr=1e-3,
     pretrain_batch_size=8,
-    initial=replace(FULL.initial, epochs=6, lr=2e-3, batch_size=4, warmup_epochs=0.5),
+    initial=replace(FULL.initial, epochs=8, lr=2e-3, batch_size=4, warmup_epochs=0.5),
     finetune=replace(
         FULL.finetune,
         head_epochs=1,

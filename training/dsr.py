@@ -14,6 +14,7 @@ FACE = 112
 RESOLUTIONS = (16, 24, 32)
 """Sides in px that are upsampled: by 7, 4.67 and 3.5."""
 _HALF = FACE // 2
+_SLOPE = 0.2  # nothing dies at a high LR, as it did with ReLU
 
 
 class _Block(nn.Module):
@@ -25,7 +26,7 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, features: Tensor, dropout: float) -> Tensor:
-        inner = F.relu(self.conv1(features))
+        inner = F.leaky_relu(self.conv1(features), _SLOPE)
         if dropout:
             inner = F.dropout2d(inner, dropout, self.training)
         change: Tensor = self.conv2(inner)
@@ -66,14 +67,14 @@ class DSR(nn.Module):
             raise UserError(
                 f"DSR was made for faces of {self._side} px and is given {low.shape[-1]} px"
             )
-        first = F.relu(self.stem(low))
+        first = F.leaky_relu(self.stem(low), _SLOPE)
         features = first
         for block in self.blocks:
             features = block(features, dropout)
         features = first + self.middle(features)
         features = F.interpolate(features, size=(_HALF, _HALF), mode="bilinear")
-        features = F.relu(self.resized(features))
-        features = F.relu(F.pixel_shuffle(self.shuffled(features), 2))
+        features = F.leaky_relu(self.resized(features), _SLOPE)
+        features = F.leaky_relu(F.pixel_shuffle(self.shuffled(features), 2), _SLOPE)
         details: Tensor = self.out(features)
         return bicubic(low) + details
 
