@@ -13,7 +13,7 @@ _LEADING = re.compile(r"^(?=[#+-])|(?<=^\d)(?=[.)])")
 
 def markdown(document: Document) -> str:
     """Return the report; charts are left to the HTML page."""
-    head = [f"{what}: **{escaped(much)}**" for what, much in document.headline]
+    head = [f"{escaped(what)}: **{escaped(much)}**" for what, much in document.headline]
     lines = [
         f"# {escaped(document.title)}",
         f"{document.made.isoformat()}. {', '.join(head)}.",

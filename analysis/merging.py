@@ -1,8 +1,9 @@
 """How the parts of a run become one curve for each metric.
 
 A step that is logged twice keeps its later value: later in the file, or in the later file. Values
-that are not finite become NaN; -1 in an average precision or recall means "not measured", as
-COCO's tools write it, and is left out. Seconds go on over a restart, without the pause.
+that are not finite, or beyond 1e100, become NaN; -1 in an average precision or recall means "not
+measured", as COCO's tools write it, and is left out. Seconds go on over a restart, without the
+pause.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _MOST_RESTARTS = 0.1
 """Of a curve's points: seconds that go back more often are no running clock."""
 _PRECISION = re.compile(r"(?<![a-z])m?a[pr](?![a-z])", re.IGNORECASE)
 _UNMEASURED = -1.0
+_LARGEST = 1e100
+"""A value beyond it has exploded: sums and squares of such are infinite."""
 
 
 @dataclass
@@ -71,7 +74,7 @@ def _measured(joined: Joined, name: str, curve: Curve) -> Curve:
 
 
 def _finite(joined: Joined, name: str, curve: Curve) -> Curve:
-    finite = np.isfinite(curve.value)
+    finite = np.abs(curve.value) <= _LARGEST  # NaN is not
     if finite.all():
         return curve
     joined.num_not_finite[name] = int(len(finite) - np.count_nonzero(finite))

@@ -89,7 +89,7 @@ class Notes:
             *_counted("lines could not be read and were left out", self.broken),
             *_listed("in several files, and read from one", self.copies),
             *_listed("the same points in several runs, all of which count", self.same),
-            *_counted("values are not finite, and stand as NaN", self.not_finite),
+            *_counted("values are not finite, or beyond 1e100, and stand as NaN", self.not_finite),
             *_counted("values of -1 mean that nothing was measured", self.unmeasured),
             *_counted("points left out to save memory, on an even grid of steps", self.thinned),
             *_listed("no validation", self.training_only),

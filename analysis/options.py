@@ -65,6 +65,8 @@ def percents(text: str) -> tuple[float, ...]:
         shares = ()
     if not shares or not all(0 < share <= 100 for share in shares):
         raise ValueError("must be shares in per cent, such as 60,92,100")
+    if list(shares) != sorted(set(shares)):
+        raise ValueError("must rise from each share to the next")
     return shares
 
 

@@ -21,6 +21,36 @@ _MANY = 50
 """Of more curves each one is paler."""
 
 
+def scatter(
+    points: pd.DataFrame,  # name, x, y, solid
+    *,
+    x_title: str,
+    y_title: str,
+    scale: float,
+) -> Figure:
+    """Draw a point for each row; those that are not solid are hollow."""
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": part["x"].tolist(),
+            "y": (part["y"] * scale).tolist(),
+            "text": [escaped(str(name)) for name in part["name"]],
+            "marker": {
+                "size": 10,
+                "color": "series-0" if solid else "series-7",
+                "symbol": "circle" if solid else "circle-open",
+            },
+            "hovertemplate": "%{text}<br>%{x} : %{y:.5~g}<extra></extra>",
+        }
+        for solid, part in points.groupby("solid", sort=False)
+    ]
+    layout = _layout(escaped(x_title), escaped(y_title))
+    layout["showlegend"] = False
+    layout["hovermode"] = "closest"
+    return {"data": traces, "layout": layout}
+
+
 def lines(
     curves: pd.DataFrame,  # run, step, value, state, colour
     mean: pd.DataFrame,  # step, value

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis.diminishing.options import Options as DiminishingOptions
+from analysis.unfreezing.options import Options as UnfreezingOptions
 
 if TYPE_CHECKING:
     from analysis.document import Document
@@ -40,5 +41,11 @@ REPORTS = (
         "Where more training stops paying: marginal gains, recommended lengths, cost and benefit.",
         DiminishingOptions,
         "analysis.diminishing.report",
+    ),
+    Report(
+        "unfreezing",
+        "When unfreezing pays, from a search: the moment, the order, freezing against unfreezing.",
+        UnfreezingOptions,
+        "analysis.unfreezing.report",
     ),
 )

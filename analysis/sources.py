@@ -23,6 +23,8 @@ _SEARCH_ONLY = '"options"'
 _REPORT = "thaw_report"
 """Key in the `summary.json` of a report."""
 _SETTINGS = re.compile(r"param|config|args|settings|hyper", re.IGNORECASE)
+MAX_STEP = 1e15
+"""No training has as many steps: what is beyond it is damaged."""
 _MOST_BYTES = 2**20
 """Of a file of settings."""
 
@@ -118,7 +120,10 @@ def read(source: Source) -> Content:
     file = LogFile(source.found.path, source.found.name)
     content = Content(source, file)
     try:
-        for row in source.reader.read(file):
+        for number, row in enumerate(source.reader.read(file), 1):
+            if not abs(row.step) <= MAX_STEP:
+                file.broken(number)
+                continue
             if (part := content.parts.get(row.run)) is None:
                 part = content.parts[row.run] = Part()
             part.add(row)

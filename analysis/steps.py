@@ -20,6 +20,13 @@ def parse_step(text: str) -> float:
     return float(round(step)) if math.isclose(step, round(step), rel_tol=1e-12) else step
 
 
+def parse_positive_step(text: str) -> float:
+    """Return the step above 0 that `text` says; raise `ValueError` where it says none."""
+    if not (step := parse_step(text)) > 0:
+        raise ValueError("must be a step above 0")
+    return step
+
+
 def parse_steps(text: str) -> tuple[float, ...]:
     """Return the steps of a list such as 90k,160k,240k; raise `ValueError` where one is none."""
     try:

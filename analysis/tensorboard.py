@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.comparison import endings
@@ -18,6 +20,8 @@ from analysis.readers.reader import Parameter
 
 _NUM_METRICS = 6
 """Columns for best and last values on the HParams page: the likeliest metrics."""
+_MOST_CHOICES = 30
+"""Values of a parameter that the HParams page offers as a filter."""
 _NO_FILE_NAME = re.compile(r"[^\w.,=+@()\[\] -]")
 _MAX_NAME = 120
 """Characters of one part of a path."""
@@ -33,18 +37,66 @@ def write_tensorboard(logs: Logs, out: Path) -> int:
     """
     params = _columns(logs.runs)
     tags, ended = _endings(logs.points)
+    points = _Points.of(logs.points)
+    known = [_params(logs.runs, params, place) for place in range(len(logs.runs))]
+    facts = dict(zip(map(str, logs.runs.index), known, strict=True))
+    status = dict(zip(map(str, logs.runs.index), map(str, logs.runs["status"]), strict=True))
     try:
         with EventWriter(out) as writer:
-            writer.experiment({name: kind for name, (_, kind) in params.items()}, tags)
-        codes = logs.points["run"].cat.codes.to_numpy()
-        names = [str(name) for name in logs.points["run"].cat.categories]
-        borders = np.searchsorted(codes, np.arange(len(names) + 1))
-        for place, folder in enumerate(folders(names)):
-            points = logs.points.iloc[borders[place] : borders[place + 1]]
-            _write_run(out / folder, points, logs.runs, names[place], params, ended)
+            kinds = {name: kind for name, (_, kind) in params.items()}
+            writer.experiment(kinds, tags, _choices(logs.runs, params))
+        for place, (run, folder) in enumerate(zip(points.runs, folders(points.runs), strict=True)):
+            summary = [(tag, values[run]) for tag, values in ended.items() if run in values]
+            with EventWriter(out / folder) as writer:
+                writer.session(facts[run], status[run])
+                points.write(place, writer, summary)
     except OSError as error:
         raise LogError(f"{out}: cannot be written: {error.strerror}") from None
-    return len(names)
+    return len(points.runs)
+
+
+@dataclass(frozen=True)
+class _Points:
+    """All points in the order in which they are written: by run, then by step."""
+
+    runs: list[str]
+    borders: list[int]
+    """Run i has the points from `borders[i]` to `borders[i + 1]`."""
+    step: npt.NDArray[np.int64]
+    wall_s: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
+    tag: npt.NDArray[np.int64]
+    """Place of the metric in `tags`."""
+    tags: list[str]
+
+    @classmethod
+    def of(cls, points: pd.DataFrame) -> _Points:
+        runs, metrics = points["run"].cat, points["metric"].cat
+        codes, steps = runs.codes.to_numpy(), points["step"].to_numpy()
+        order = np.lexsort((steps, codes))
+        names = [str(name) for name in runs.categories]
+        return cls(
+            names,
+            np.searchsorted(codes[order], np.arange(len(names) + 1)).tolist(),
+            np.rint(steps[order]).astype(np.int64),
+            np.nan_to_num(points["wall_s"].to_numpy()[order]),
+            points["value"].to_numpy()[order],
+            metrics.codes.to_numpy()[order].astype(np.int64),
+            metrics.categories.tolist(),
+        )
+
+    def write(self, place: int, writer: EventWriter, summary: list[tuple[str, float]]) -> None:
+        """Write the points of one run, and `summary` at its last step."""
+        of = slice(self.borders[place], self.borders[place + 1])
+        steps, walls, values = self.step[of], self.wall_s[of].tolist(), self.value[of].tolist()
+        tags = [self.tags[code] for code in self.tag[of].tolist()]
+        starts = np.flatnonzero(np.append(True, steps[1:] != steps[:-1])).tolist()
+        at = steps.tolist()
+        for start, end in zip(starts, [*starts[1:], len(at)], strict=True):
+            pairs = zip(tags[start:end], values[start:end], strict=True)
+            writer.scalars(at[start], walls[end - 1], pairs)
+        if summary:
+            writer.scalars(at[-1], walls[-1], summary)
 
 
 def folders(runs: Sequence[str]) -> list[Path]:
@@ -63,32 +115,6 @@ def folders(runs: Sequence[str]) -> list[Path]:
 def _safe(part: str) -> str:
     plain = _NO_FILE_NAME.sub("_", part)[:_MAX_NAME].strip()
     return plain if plain.strip(".") else "_" * max(1, len(plain))
-
-
-def _write_run(
-    folder: Path,
-    points: pd.DataFrame,
-    runs: pd.DataFrame,
-    run: str,
-    params: Mapping[str, tuple[str, type]],
-    ended: Mapping[str, Mapping[str, float]],
-) -> None:
-    with EventWriter(folder) as writer:
-        writer.session(_params(runs, run, params), str(runs.at[run, "status"]))
-        order = np.argsort(points["step"].to_numpy(), kind="stable")
-        steps = np.rint(points["step"].to_numpy()[order]).astype(np.int64)
-        walls = np.nan_to_num(points["wall_s"].to_numpy()[order])
-        values = points["value"].to_numpy()[order].tolist()
-        tags = (
-            points["metric"].cat.categories[points["metric"].cat.codes.to_numpy()[order]].tolist()
-        )
-        starts = np.flatnonzero(np.append(True, steps[1:] != steps[:-1])).tolist()
-        for start, end in zip(starts, [*starts[1:], len(steps)], strict=True):
-            pairs = zip(tags[start:end], values[start:end], strict=True)
-            writer.scalars(int(steps[start]), float(walls[end - 1]), pairs)
-        summary = [(tag, values[run]) for tag, values in ended.items() if run in values]
-        if summary:
-            writer.scalars(int(steps[-1]), float(walls[-1]), summary)
 
 
 def _endings(points: pd.DataFrame) -> tuple[list[str], dict[str, dict[str, float]]]:
@@ -118,12 +144,22 @@ def _type(values: pd.Series) -> type:
     return str if kinds & {str, bool, np.bool_} else float
 
 
+def _choices(runs: pd.DataFrame, params: Mapping[str, tuple[str, type]]) -> dict[str, list[str]]:
+    """Return the values of each parameter that is text and has few, by its name on the page."""
+    found = {
+        name: sorted({str(value) for value in runs[column].dropna()})
+        for name, (column, kind) in params.items()
+        if kind is str
+    }
+    return {name: values for name, values in found.items() if len(values) <= _MOST_CHOICES}
+
+
 def _params(
-    runs: pd.DataFrame, run: str, params: Mapping[str, tuple[str, type]]
+    runs: pd.DataFrame, params: Mapping[str, tuple[str, type]], place: int
 ) -> dict[str, Parameter]:
     found = {}
     for name, (column, kind) in params.items():
-        value = runs.at[run, column]
+        value = runs[column].iat[place]
         if value is not None and not (isinstance(value, float) and np.isnan(value)):
             found[name] = kind(value)
     return found

@@ -19,7 +19,7 @@ from benchmarks._loop import Loop, Shelf, Trial, Workshop
 from benchmarks._task import Task
 from thaw.asking import OptunaSource
 from thaw.sampling import make_sampler
-from thaw.scheduling import make_scheduler
+from thaw.scheduling import Pauses, make_scheduler
 from thaw.searcher import ScheduleSearcher
 from trainables.slot import TRIAL, Assignment, results
 from training.walk import walk
@@ -36,8 +36,10 @@ def run_thaw(
     seed: int,
     callbacks: Sequence[Callback] = (),
     most_trained: float = float("inf"),
+    scheduler_name: str = "asha",
+    rung_by: str = "epochs",
 ) -> Loop:
-    """Search as `thaw search --rung-by epochs` does, `points` first; return what was trained."""
+    """Search as `thaw search` does with such options, `points` first; return what was trained."""
     study = task.study
     asked = optuna.create_study(direction="maximize" if study.mode == "max" else "minimize")
     for point in points:
@@ -49,7 +51,7 @@ def run_thaw(
         sampler=lambda number: make_sampler("tpe", {}, seed, number),
     )
     shop = Workshop(Shelf(), task.train)
-    scheduler = make_scheduler(study, "asha", "epochs")
+    scheduler = make_scheduler(study, scheduler_name, rung_by)
     scheduler.set_search_properties(study.metric, study.mode)
 
     def begin(trial: Trial) -> Iterator[dict[str, Any]]:
@@ -57,7 +59,12 @@ def run_thaw(
         return results(mine, walk(mine.spec.schedule, task.facts, shop.store, shop.train))
 
     searcher = ScheduleSearcher(
-        source, store=shop.store, metric=study.metric, mode=study.mode, num_slots=num_slots
+        source,
+        store=shop.store,
+        metric=study.metric,
+        mode=study.mode,
+        num_slots=num_slots,
+        pausing=scheduler.pausing if isinstance(scheduler, Pauses) else None,
     )
     loop = Loop(
         searcher,

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thaw.preparing import prepare
 from thaw.results import SCHEDULE, read_search
 from trainables.spec import TrialSpec
+from trainables.systems import system
 from training.errors import UserError
 
 
@@ -44,7 +46,9 @@ def choose(folder: Path, which: str) -> tuple[dict[str, Any], list[Chosen]]:
             )
     if not names:
         raise UserError(f"{folder}: no trial has a value of {searched['metric']} yet")
-    return searched, [_chosen(folder, scored[name], column) for name in names]
+    chosen = [_chosen(folder, scored[name], column) for name in names]
+    prepare(system(chosen[0].spec.system), chosen[0].spec.config())
+    return searched, chosen
 
 
 def _chosen(folder: Path, row: dict[str, str], column: str) -> Chosen:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
+from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_data_to
 from thaw.store_app import add_to as add_store
-from thaw.transfer_commands import EpochsOption, RecipeOption
+from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
 
 if TYPE_CHECKING:
@@ -338,6 +339,7 @@ add_analysis(app)
 add_data_to(app)
 add_store(app)
 add_transfer(app)
+add_checks(check_app)
 
 
 def _preset(name: str | None) -> list[str]:

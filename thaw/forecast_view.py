@@ -43,6 +43,8 @@ def forecast_logs_of(
         raise LogError(f"--seen {seen:g}: must be a share between 0 and 1, such as 0.5")
     if to is not None and to <= 0:
         raise LogError("--to 0: must be a step above 0")
+    if not math.isfinite(min_gain):
+        raise LogError(f"--min-gain {min_gain:g}: must be a finite number")
     if mode not in ("auto", "max", "min"):
         raise LogError(f"--mode {mode!r}: allowed: auto, max, min")
     logs = read_logs([Path(path) for path in paths])
@@ -58,6 +60,8 @@ def forecast_logs_of(
         min_gain=min_gain,
         num_devices=num_devices,
     )
+    if not found.runs:
+        raise LogError(f"{chosen}: no run has a value at a step above 0; nothing can be forecast")
     return Made(chosen, found_mode, found)
 
 

@@ -12,9 +12,10 @@ from rich.table import Table
 from trainables.spec import TrialSpec
 from training.curves import Constant
 from training.errors import UserError
-from training.schedule import Facts, Schedule
-from training.settings import Augment, Place
+from training.schedule import Facts, Schedule, Stage
+from training.settings import Place
 from training.store import Store
+from training.task import facts_of
 from training.trainer import Trainer
 from training.walk import walk
 
@@ -44,7 +45,9 @@ def check_overfit(
     place = Place(device=device, num_threads=num_threads)
     schedule = overfitting(spec, num_images=num_images, epochs=epochs, lr=lr)
     check = spec.model_copy(update={"schedule": schedule})
-    facts = check.facts(place)
+    # Few images of many classes leave some without any, which is no fault here.
+    facts = facts_of(check.build_task(), seed=schedule.seed, place=place)
+    schedule.check(facts)
     reached = []
     with tempfile.TemporaryDirectory(prefix="thaw-check-") as folder:
         for accuracy, loss in _epochs(check, facts, Store(folder)):
@@ -75,26 +78,17 @@ def overfitting(spec: TrialSpec, *, num_images: int, epochs: int, lr: float) -> 
             f"--images {num_images}: the task has {num_train} training images; allowed: "
             f"2 .. {num_train}"
         )
-    stage = last.model_copy(
-        update={
-            "name": "overfit",
-            "epochs": epochs,
-            "lr": lr,
-            "groups": {"*": 1.0},
-            "curve": Constant(),
-            "optimizer": last.optimizer.model_copy(update={"weight_decay": 0.0}),
-            "keep_optimizer": False,
-            "batch_size": min(_BATCH, num_images),
-            "accumulate": 1,
-            "batchnorm": "train",
-            "data_fraction": num_images / num_train,
-            "augment": Augment(),
-            "loss": {},
-            "ema_decay": None,
-            "until": None,
-            "react": (),
-            "roll_back": None,
-        }
+    stage = Stage(
+        name="overfit",
+        epochs=epochs,
+        lr=lr,
+        model=last.model,
+        data=last.data,
+        image_size=last.image_size,
+        curve=Constant(),
+        optimizer=last.optimizer.model_copy(update={"weight_decay": 0.0}),
+        batch_size=min(_BATCH, num_images),
+        data_fraction=num_images / num_train,
     )
     return Schedule(seed=spec.schedule.seed, stages=(stage,), compute=spec.schedule.compute)
 

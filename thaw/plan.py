@@ -17,7 +17,9 @@ from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from search_spaces.study import study as find_study
 from thaw.overrides import split_overrides
+from thaw.preparing import prepare
 from trainables.spec import TrialSpec
+from trainables.systems import system
 from training.course import Course
 from training.errors import UserError, unknown
 from training.schedule import Facts, Schedule
@@ -102,6 +104,7 @@ def plan_search(
     points = draw(found, config, pinned, trials, seed)
     schedule = found.space(Ask(Given(points[0]), pinned), config, seed)
     spec = TrialSpec(system=found.system, task=task, schedule=schedule)
+    prepare(system(found.system), config)
     facts = spec.facts(Place(device="cuda" if torch.cuda.is_available() else "cpu"))
     return make_plan(
         found,

@@ -37,7 +37,7 @@ class Proposer:
         """Return the proposal of a trial that is new, unfinished, or ended in an earlier run."""
         ask = Ask(trial, self.pinned)
         schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
-        schedule.check(self.facts)
+        self.spec.model_copy(update={"schedule": schedule}).check(self.facts)
         told = trial.user_attrs if isinstance(trial, FrozenTrial) else {}
         until = told.get("segments", 0) if self.replay_ends else 0
         assignment = Assignment(
@@ -63,5 +63,5 @@ class Proposer:
     def _from_values(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
         ask = Ask(Given(dict(values)), self.pinned)
         schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
-        schedule.check(self.facts)
+        self.spec.model_copy(update={"schedule": schedule}).check(self.facts)
         return ask.values, schedule

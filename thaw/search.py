@@ -15,6 +15,7 @@ from search_spaces.study import Study, config_of
 from thaw.asking import OptunaSource
 from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.options import Options
+from thaw.preparing import prepare
 from thaw.proposer import Proposer
 from thaw.results import SEARCH, Table, write_search
 from thaw.resume import take_up
@@ -22,6 +23,7 @@ from thaw.running import Run, run_trials
 from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
 from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
 from trainables.spec import TrialSpec
+from trainables.systems import system
 from training.errors import UserError, unknown
 from training.settings import Place
 from training.sizes import parse_bytes
@@ -47,6 +49,7 @@ def search(
         task=task,
         schedule=_first_schedule(study, config, pinned, options.seed),
     )
+    prepare(system(study.system), config)
     spec.build_task().build(options.seed)  # what is wrong with data, weights or layers is said
     spec.facts(Place())  # before anything starts
     store = Store(options.store)

@@ -13,8 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.study import STUDIES, study
+from thaw.confusion import class_names, show_confusion, stage_ends
+from thaw.confusion_picture import PICTURE, write_picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
+from thaw.preparing import prepare
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
 from training.errors import UserError
@@ -68,6 +71,7 @@ def train_spec(
     spec: TrialSpec, *, store_url: str, out: str | None, num_threads: int, console: Console
 ) -> None:
     """Walk the schedule and show each segment; write model and schedule to `out`."""
+    prepare(system(spec.system), spec.config())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Place(device=device, num_threads=num_threads)
     facts = spec.facts(place)
@@ -86,9 +90,14 @@ def train_spec(
                 decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
+    ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
+    names = class_names(spec)
+    show_confusion(console, ends, names)
     if out is not None:
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
+        if ends:
+            console.print(write_picture(Path(out) / PICTURE, ends, names))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from training.classification import Classification, ClassifierConfig, layer_groups
 from training.curves import OneCycle
+from training.decoded import Progress
+from training.folder import load_folder
 from training.schedule import Schedule, Stage
 
 Settings = ClassifierConfig
@@ -24,6 +26,13 @@ PLAYBOOK: dict[str, float | str] = {
 """LR multipliers from the head to the stem where the layer groups are those of a ResNet."""
 FULL: dict[str, float | str] = {"head": 1.0, "*": 0.1}
 """LR multipliers of any other backbone."""
+
+
+def prepare(config: ClassifierConfig, progress: Progress) -> None:
+    """Decode a folder of images that no one has decoded yet; `progress` is told of each."""
+    layer_groups(config)  # a wrong model is told before minutes of decoding
+    if config.data != "digits":
+        load_folder(config.data, config.image_size, progress)
 
 
 def pretraining(config: ClassifierConfig, *, epochs: int = 6) -> tuple[Stage, ...]:

@@ -15,7 +15,7 @@ from training.config import Config
 from training.errors import UserError
 from training.schedule import Facts, Schedule
 from training.settings import Place
-from training.task import Task, facts_of
+from training.task import Task, check, facts_of
 
 
 class TrialSpec(Config):
@@ -63,8 +63,12 @@ class TrialSpec(Config):
     def facts(self, place: Place) -> Facts:
         """Return the facts of the task at `place`, after a check that the schedule fits them."""
         facts = facts_of(self.build_task(), seed=self.schedule.seed, place=place)
-        self.schedule.check(facts)
+        self.check(facts)
         return facts
+
+    def check(self, facts: Facts) -> None:
+        """Raise `UserError` where the schedule does not fit its task, of which `facts` are."""
+        check(self.build_task(), self.schedule, facts)
 
 
 @lru_cache(maxsize=4)

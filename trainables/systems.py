@@ -29,7 +29,11 @@ RECIPES = {
 
 
 class System(Protocol):
-    """What a module in `SYSTEMS` offers."""
+    """What a module in `SYSTEMS` offers.
+
+    It may also offer `prepare(config, progress)`, which does once what takes long with the data;
+    `progress(done, num)` is to be called as it goes on. Commands call it before `build`.
+    """
 
     Settings: type[Config]
     """Configuration of the task."""

@@ -13,13 +13,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from training.checkpoints import file_digest, load_weights
+from training.checks import check_classes, check_loss, why_not
+from training.classes import class_weights, cross_entropy, num_right
 from training.config import Config
+from training.confusion import CONFUSION, MOST_CLASSES, counted
 from training.digits import load_digits
 from training.errors import UserError, unknown
 from training.folder import load_folder
-from training.images import NUM_DRAWS, LabelledData, augment, prepare
+from training.images import LabelledData, augment, prepare
 from training.layers import Layers, layers_by_pattern, layers_of_timm
+from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
 from training.randomness import derive
+from training.schedule import Stage
 from training.settings import Settings
 from training.task import Totals
 
@@ -55,6 +60,7 @@ class Classification:
         self.config = config
         layer_groups(config)
         self._data = _load(config)
+        self._weights: dict[tuple[str, float, str], Tensor] = {}
 
     def identity(self) -> dict[str, Any]:
         """Return the configuration without paths: the fingerprint stands for those."""
@@ -66,9 +72,10 @@ class Classification:
         digest = hashlib.sha256()
         for name, data in self._data.items():
             digest.update(f"{name}{data.classes}".encode())
+            digest.update((data.digest or "").encode())
             for images in (data.train, data.val):
                 digest.update(images.labels.cpu().numpy().tobytes())
-                for chunk in images.pixels.split(1024):
+                for chunk in images.pixels.split(1024) if data.digest is None else ():
                     digest.update(chunk.cpu().numpy().tobytes())
         if self.config.weights not in ("none", "timm"):
             digest.update(file_digest(self.config.weights).encode())
@@ -82,6 +89,10 @@ class Classification:
         """Return the number of training images of each data set."""
         return {name: len(data.train) for name, data in self._data.items()}
 
+    def class_labels(self, data: str) -> Tensor:
+        """Return the class of each training image, (N,) int64 on the CPU."""
+        return self._data[data].train.labels.cpu()
+
     def classes(self, data: str) -> tuple[str, ...]:
         """Return the class names of a data set in the order of the labels."""
         return self._data[data].classes
@@ -91,8 +102,15 @@ class Classification:
         return {"model": layer_groups(self.config)}
 
     def loss_terms(self) -> dict[str, float]:
-        """Return label smoothing, the one knob of the loss."""
-        return {"label_smoothing": 0.0}
+        """Return label smoothing, and the power of inverse class frequency that weighs a class."""
+        return {"label_smoothing": 0.0, "class_weight_power": 0.0}
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Raise `UserError` for a size, a loss, a mix or a share of the data that cannot be."""
+        check_loss(stage, where)
+        check_classes(stage, where, self.class_labels(stage.data), self.classes(stage.data), seed)
+        channels = self._data[stage.data].train.pixels.shape[1]
+        _check_size(self.config, stage, where, channels, micro_batch)
 
     def build(self, seed: int) -> nn.ModuleDict:
         """Return the model with its starting weights; the head comes with the first data set."""
@@ -108,34 +126,51 @@ class Classification:
         torch.manual_seed(seed)
         models["model"].reset_classifier(len(self._data[data].classes))  # type: ignore[operator]
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
-        """Return (num, NUM_DRAWS) uniform numbers for the augmentation."""
-        return torch.rand(num, NUM_DRAWS, generator=generator, device=generator.device)
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Return the numbers for augmentation and mixing, (B, k); see `training.mixing`."""
+        return draw(chosen, settings.augment, generator)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
     ) -> tuple[Tensor, Totals]:
         """Return mean cross entropy over the images `chosen`, and how many were right."""
-        images = self._data[settings.data].train
-        labels = images.labels[chosen]  # (B,)
-        pixels = self._prepare(images.pixels[chosen], settings)
-        logits = forward["model"](augment(pixels, draws, settings.augment))  # (B, classes)
-        smoothing = dict(settings.loss)["label_smoothing"]
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
-        return loss, {"right": _num_right(logits, labels), "num": _count(labels)}
+        data, terms = self._data[settings.data].train, dict(settings.loss)
+        images = self._augmented(chosen, own_draws(draws), settings)
+        labels: Tensor | Mixed = data.labels[chosen]  # (B,)
+        if settings.augment.mixes:
+            other = partners(draws)
+            others = self._augmented(other, partner_draws(draws), settings)
+            images, share = mix(images, others, draws, settings.augment)
+            labels = Mixed(data.labels[chosen], data.labels[other], share)
+        logits = forward["model"](images)  # (B, classes)
+        loss = cross_entropy(
+            logits.float(),
+            labels,
+            smoothing=terms["label_smoothing"],
+            weights=self._class_weights(settings.data, terms["class_weight_power"]),
+        )
+        return loss, {"right": num_right(logits, labels), "num": _count(chosen)}
 
     def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
-        """Return summed cross entropy and right answers over this rank's validation images."""
+        """Return summed loss, right answers and confusion over this rank's validation images.
+
+        The confusion is (true class, predicted class); of more than 2000 classes there is none.
+        """
         images = self._data[settings.data].val
         world = settings.place.world_size
         mine = torch.arange(rank, len(images), world, device=images.labels.device)
         zero = torch.zeros((), device=mine.device)
         totals = {"loss": zero.clone(), "right": zero.clone(), "num": zero + len(mine)}
+        num_classes = len(self._data[settings.data].classes)
+        if num_classes <= MOST_CLASSES:
+            totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
         for chosen in mine.split(_EVAL_BATCH):
             labels = images.labels[chosen]
             logits = models["model"](self._prepare(images.pixels[chosen], settings)).float()
             totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
-            totals["right"] += _num_right(logits, labels)
+            totals["right"] += num_right(logits, labels)
+            if num_classes <= MOST_CLASSES:
+                totals[CONFUSION] += counted(labels, logits.argmax(1), num_classes)
         return totals
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
@@ -152,6 +187,21 @@ class Classification:
         for data in self._data.values():
             data.train.to(device)
             data.val.to(device)
+
+    def _augmented(self, chosen: Tensor, draws: Tensor, settings: Settings) -> Tensor:
+        pixels = self._data[settings.data].train.pixels[chosen]
+        return augment(self._prepare(pixels, settings), draws, settings.augment)
+
+    def _class_weights(self, data: str, power: float) -> Tensor | None:
+        """Return (classes,) weights on the device of the data, or None where all are 1."""
+        if not power:
+            return None
+        images = self._data[data].train
+        key = (data, power, str(images.labels.device))
+        if key not in self._weights:
+            found = class_weights(self.class_labels(data), len(self.classes(data)), power)
+            self._weights[key] = found.to(images.labels.device)
+        return self._weights[key]
 
     def _prepare(self, pixels: Tensor, settings: Settings) -> Tensor:
         return prepare(
@@ -178,6 +228,30 @@ def _layer_groups(config_json: str) -> Layers:
     return layers_by_pattern(model, config.layers)
 
 
+def _check_size(
+    config: ClassifierConfig, stage: Stage, where: str, channels: int, micro_batch: int
+) -> None:
+    """Raise `UserError` where the model cannot take the stage's images."""
+    size, text = stage.image_size or config.image_size, config.model_dump_json()
+    train = stage.batchnorm == "train"
+    reason = _why_not(text, (micro_batch, channels, size, size), train)
+    if reason is None:
+        return
+    own = config.image_size
+    takes_own = _why_not(text, (micro_batch, channels, own, own), train) is None
+    hint = f"; it takes the {own} px of the task's image_size" if takes_own else ""
+    raise UserError(
+        f"{where}: {config.model} cannot take {micro_batch} image{'s' * (micro_batch > 1)} of "
+        f"{size} px at a time ({reason}){hint}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _why_not(config_json: str, shape: tuple[int, ...], train: bool) -> str | None:
+    config = ClassifierConfig.model_validate_json(config_json)
+    return why_not(lambda: _create(config, shape[1], pretrained=False), shape, train=train)
+
+
 def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.Module:
     """Return the timm model with a small head; the real one comes with the first data set."""
     import timm
@@ -200,6 +274,12 @@ def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.
             in_chans=channels,
             **options,
         )
+    except (AssertionError, ValueError, ZeroDivisionError) as error:
+        if "img_size" not in options:
+            raise
+        raise UserError(
+            f"image_size: {config.model} cannot be made for {config.image_size} px ({error})"
+        ) from None
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
@@ -226,9 +306,5 @@ def _no_model(name: str, names: list[str]) -> UserError:
     return UserError(f"{hint}; allowed: any of timm's {len(names)} models (timm.list_models())")
 
 
-def _num_right(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.detach().argmax(1) == labels).sum()
-
-
-def _count(labels: Tensor) -> Tensor:
-    return torch.full((), len(labels), device=labels.device)
+def _count(chosen: Tensor) -> Tensor:
+    return torch.full((), len(chosen), device=chosen.device)

@@ -1,87 +1,144 @@
-"""Files decoded once into a memory-mapped cache of uint8 pixels."""
+"""Decoded images on disk: made once for a list of files and a size, mapped into memory after that.
+
+A cache appears whole under its name or not at all. Whoever builds one holds a lock, so that another
+builder waits and then finds it; the lock ends with its process, however that ends.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from training.errors import UserError
 
-KINDS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
-"""Endings of image files, in lower case."""
 Progress = Callable[[int, int], None]
-"""Called with the number of examples decoded and the number of all."""
-Example = tuple[Path, ...]
-"""The files of one example: an image, or an image and its mask."""
+"""Called with the number of images decoded and the number of all."""
+
+_LAYOUT = 2
+_DIGEST_BYTES = 32
+_CHUNK = 512
+"""Images that may be decoded and not yet written: bounds the memory."""
 
 
 def decoded(
-    examples: Sequence[Example],
-    decode: Callable[[Example], np.ndarray],
-    *,
-    kind: str,
-    shape: tuple[int, int, int],
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Return (N, *shape) uint8, mapped from the cache file, which is made when needed.
+    files: Sequence[Path], size: int, progress: Progress | None = None
+) -> tuple[np.ndarray, str]:
+    """Return the pixels of `files`, (N, size, size, 3) uint8, and the SHA-256 of them.
 
-    The file is found again by `kind`, `shape` and the path, size and time of every file; `kind`
-    stands for what `decode` does.
+    They are mapped from a file that is made when it is needed: one for each list of files with
+    their sizes and times of change. What is written to the array does not reach the file. Raises
+    `UserError` for an image that cannot be read.
     """
-    listing = [[_seen(path) for path in example] for example in examples]
-    name = hashlib.sha256(json.dumps([shape, listing]).encode()).hexdigest()[:32]
-    target = cache_folder() / f"{kind}-{name}.npy"
+    listing = json.dumps([_LAYOUT, size, _listing(files)])
+    name = hashlib.sha256(listing.encode()).hexdigest()[:32]
+    target = cache_folder() / f"images-{name}.npy"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_suffix(f".{uuid.uuid4().hex}.npy")  # two builders do no harm
-        try:
-            _decode_all(examples, decode, shape, aside, progress)
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
-    # copy-on-write: torch wants writable memory
-    mapped: np.ndarray = np.load(target, mmap_mode="c")
-    return mapped
+        with _locked(target.with_suffix(".lock")) as alone:
+            if alone:
+                _clear(target)
+            if not target.exists():
+                _build(files, size, target, progress)
+    pixels: np.ndarray = np.load(target, mmap_mode="c")  # torch wants writable memory
+    with open(target, "rb") as file:
+        file.seek(-_DIGEST_BYTES, os.SEEK_END)
+        return pixels, file.read().hex()
 
 
-def _seen(path: Path) -> list[str | int]:
-    found = path.stat()
-    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
-
-
-def _decode_all(
-    examples: Sequence[Example],
-    decode: Callable[[Example], np.ndarray],
-    shape: tuple[int, int, int],
-    target: Path,
-    progress: Progress | None,
-) -> None:
-    whole = (len(examples), *shape)
-    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=whole)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for index, example in enumerate(pool.map(decode, examples)):
-                pixels[index] = example
-                if progress is not None:
-                    progress(index + 1, len(examples))
-        finally:
-            pool.shutdown(cancel_futures=True)  # a bad file is told at once
-    pixels.flush()
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    """Return the error for an image file that cannot be decoded."""
-    return UserError(f"image {path}: cannot be read ({error})")
+def _listing(files: Sequence[Path]) -> list[list[str | int]]:
+    """Return the path, size in bytes and time of change of each file."""
+    folders = {folder: str(folder.resolve()) for folder in {path.parent for path in files}}
+    found: list[list[str | int]] = []
+    for path in files:
+        stat = os.stat(path)
+        found.append([f"{folders[path.parent]}/{path.name}", stat.st_size, stat.st_mtime_ns])
+    return found
 
 
 def cache_folder() -> Path:
     """Return where decoded images are kept: `$THAW_CACHE`, else the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("THAW_CACHE") or f"{base}/thaw")
+
+
+def _build(files: Sequence[Path], size: int, target: Path, progress: Progress | None) -> None:
+    """Decode into a file aside, add the digest, and rename it; a failure leaves nothing."""
+    aside = target.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        digest = _decode_all(files, size, aside, progress)
+        with open(aside, "ab") as file:
+            file.write(digest)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _clear(target: Path) -> None:
+    """Remove what builders of `target` left that were killed."""
+    for path in target.parent.glob(f"{target.stem}.*.part"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the lock `path` and remove it in the end; yield False where files cannot be locked."""
+    while True:
+        with open(path, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:  # each builder then makes a cache of its own, and the last one stays
+                yield False
+                return
+            if _is(path, file.fileno()):  # else whoever held it has removed it meanwhile
+                try:
+                    yield True
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _decode_all(files: Sequence[Path], size: int, target: Path, progress: Progress | None) -> bytes:
+    shape = (len(files), size, size, 3)
+    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    digest = hashlib.sha256()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for begin in range(0, len(files), _CHUNK):
+            images = pool.map(lambda path: _decode(path, size), files[begin : begin + _CHUNK])
+            for index, image in enumerate(images, begin):
+                pixels[index] = image
+                digest.update(image.data)
+                if progress is not None:
+                    progress(index + 1, len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    pixels.flush()
+    return digest.digest()
+
+
+def _decode(path: Path, size: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return np.ascontiguousarray(
+                ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+            )
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"image {path}: cannot be read ({error})") from None

@@ -18,7 +18,7 @@ _DIGEST_BYTES = 64
 def encode_record(record: Record) -> bytes:
     """Return the record as JSON beside its checksum."""
     body = record.plain()
-    return json.dumps({"sha256": _digest(body), "record": body}, indent=1).encode()
+    return json.dumps({"sha256": _digest(body), "record": body}).encode()
 
 
 def decode_record(key: str, data: bytes) -> Record | None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.decoded import KINDS, Example, Progress, decoded, unreadable
+from training.decoded import Progress, decoded
 from training.drawn_faces import draw_faces, split_identities
 from training.dsr import FACE
 from training.errors import UserError
 from training.images import Images
 
 _TEST = ("test", "val")
+_KINDS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 Listing = Mapping[str, Sequence[Path]]
 """Identity -> its images, both sorted."""
 
@@ -59,9 +60,9 @@ def load_faces(
         train, test = _divide(_list(folder, skip_single), held_out, root)
     listings = (train, test)
     files = [path for listing in listings for paths in listing.values() for path in paths]
-    found = decoded(
-        [(path,) for path in files], _decode, kind="faces", shape=(FACE, FACE, 3), progress=progress
-    )
+    for path in files:
+        _check_size(path)
+    found, _ = decoded(files, FACE, progress)
     pixels = torch.from_numpy(found).permute(0, 3, 1, 2)
     num_train = sum(map(len, train.values()))
     return FaceData(
@@ -96,7 +97,7 @@ def _labels(counts: Sequence[int] | map[int]) -> torch.Tensor:
 
 def _list(folder: Path, skip_single: bool) -> dict[str, list[Path]]:
     found = {
-        entry.name: sorted(p for p in entry.iterdir() if p.suffix.lower() in KINDS)
+        entry.name: sorted(p for p in entry.iterdir() if p.suffix.lower() in _KINDS)
         for entry in sorted(folder.iterdir())
         if entry.is_dir()
     }
@@ -131,19 +132,18 @@ def _divide(listing: Listing, held_out: float, root: str) -> tuple[Listing, List
     return train, {name: paths for name, paths in listing.items() if name in tested}
 
 
-def _decode(example: Example) -> np.ndarray:
+def _check_size(path: Path) -> None:
+    """Raise `UserError` where an image is not 112 px wide and high; only its header is read."""
     from PIL import Image
 
-    (path,) = example
     try:
         with Image.open(path) as image:
-            size, pixels = image.size, np.asarray(image.convert("RGB"))
+            size = image.size
     except (OSError, ValueError, SyntaxError) as error:
-        raise unreadable(path, error) from None
+        raise UserError(f"image {path}: cannot be read ({error})") from None
     if size != (FACE, FACE):
         square = "" if size[0] == size[1] else ", not square"
         raise UserError(
             f"image {path}: is {size[0]} x {size[1]} px{square}; faces must be aligned and "
             f"{FACE} x {FACE} px"
         )
-    return pixels

@@ -1,15 +1,17 @@
-"""A folder of images per class, decoded once into a memory-mapped cache of uint8 pixels."""
+"""A folder with a folder of images for each class, decoded once."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from training.decoded import KINDS, Example, Progress, decoded, unreadable
+from training.decoded import Progress, decoded
 from training.errors import UserError
 from training.images import Images, LabelledData
+
+_KINDS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
 def load_folder(root: str, image_size: int, progress: Progress | None = None) -> LabelledData:
@@ -29,14 +31,8 @@ def load_folder(root: str, image_size: int, progress: Progress | None = None) ->
             f"only in one of them: {', '.join(differing[:5])}"
         )
     files = [path for split in listed.values() for paths in split.values() for path in paths]
-    cached = decoded(
-        [(path,) for path in files],
-        lambda example: _decode(example, image_size),
-        kind="images",
-        shape=(image_size, image_size, 3),
-        progress=progress,
-    )
-    pixels = torch.from_numpy(cached).permute(0, 3, 1, 2)
+    array, digest = decoded(files, image_size, progress)
+    pixels = torch.from_numpy(array).permute(0, 3, 1, 2)
     labels = torch.tensor(
         [label for s in listed.values() for label, name in enumerate(classes) for _ in s[name]]
     )
@@ -45,6 +41,7 @@ def load_folder(root: str, image_size: int, progress: Progress | None = None) ->
         Images(pixels[:num_train], labels[:num_train]),
         Images(pixels[num_train:], labels[num_train:]),
         classes,
+        digest,
     )
 
 
@@ -53,7 +50,7 @@ def _list_split(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise UserError(f"data folder {folder}: no such folder")
     found = {
-        entry.name: sorted(p for p in entry.iterdir() if p.suffix.lower() in KINDS)
+        entry.name: [entry / name for name in sorted(os.listdir(entry)) if _is_image(name)]
         for entry in sorted(folder.iterdir())
         if entry.is_dir()
     }
@@ -62,19 +59,10 @@ def _list_split(folder: Path) -> dict[str, list[Path]]:
     for name, paths in found.items():
         if not paths:
             raise UserError(
-                f"data folder {folder / name}: holds no images ({', '.join(sorted(KINDS))})"
+                f"data folder {folder / name}: holds no images ({', '.join(sorted(_KINDS))})"
             )
     return found
 
 
-def _decode(example: Example, size: int) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    (path,) = example
-    try:
-        with Image.open(path) as image:
-            return np.asarray(
-                ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-            )
-    except (OSError, ValueError, SyntaxError) as error:
-        raise unreadable(path, error) from None
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _KINDS

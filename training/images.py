@@ -36,6 +36,8 @@ class LabelledData:
     val: Images
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
+    digest: str | None = None
+    """SHA-256 of all pixels, where whoever loaded them knows it."""
 
 
 def prepare(
@@ -54,7 +56,6 @@ def prepare(
 
 NUM_DRAWS = 5
 """Random numbers that `augment` wants for each image."""
-_NOTHING = Augment()
 
 
 def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
@@ -63,7 +64,7 @@ def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
     `images` is (B, C, H, W) float, `draws` (B, NUM_DRAWS) uniform in [0, 1). Pixels from outside
     repeat the border.
     """
-    if config == _NOTHING:
+    if not (config.shift or config.zoom or config.rotate_deg or config.flip):
         return images
     signed = draws * 2 - 1  # (B, 5) in [-1, 1)
     angle = signed[:, 0] * math.radians(config.rotate_deg)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from training.config import Config
@@ -50,6 +50,12 @@ class SGD(Config):
     """Decay of the running gradient."""
     nesterov: bool = False
     """Nesterov's look-ahead."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: needs a momentum above 0")
+        return self
 
     def build(self, groups: list[dict[str, object]], *, fused: bool) -> torch.optim.Optimizer:
         """Return torch's optimizer over `groups`; the LR is set before each step."""

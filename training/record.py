@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+_TABLES = "tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Record:
     """Seconds of evaluation."""
     restore_s: float
     """Seconds spent on restoring the parent's state; 0 where it was live."""
+    tables: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Counts besides the metrics: name -> rows of whole numbers, such as `val_confusion`."""
 
     @property
     def device_s(self) -> float:
@@ -41,12 +45,13 @@ class Record:
         return (self.train_s + self.eval_s + self.restore_s) * self.world_size
 
     def plain(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
+        """Return plain data for JSON; without tables where there are none."""
+        plain = asdict(self)
+        return plain if self.tables else {name: plain[name] for name in plain if name != _TABLES}
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Record:
         """Build a record from plain data; raise `ValueError` where the fields are not its own."""
-        if set(data) != {field.name for field in fields(cls)}:
+        if {*data, _TABLES} != {field.name for field in fields(cls)}:
             raise ValueError("these are not the fields of a record")
         return cls(**data)

@@ -118,6 +118,9 @@ class Stage(Config):
     """Side of the images in px; none is the task's own."""
     data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training examples that is used; a smaller share is part of a larger one."""
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    """Every example once in an epoch, or the same number of each class (rare ones several times);
+    the number of steps is the same."""
     augment: Augment = Augment()
     loss: dict[str, float] = Field(default_factory=dict)
     """Weights of loss terms, as the task names them; those left out have the task's defaults."""
@@ -364,6 +367,7 @@ def _realise(
         batchnorm=stage.batchnorm,
         image_size=stage.image_size,
         data_fraction=stage.data_fraction,
+        sampler=stage.sampler,
         augment=stage.augment,
         loss=tuple(sorted((dict(facts.loss) | stage.loss).items())),
         ema_decay=stage.ema_decay,

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.live import Live
+from training.order import epoch_order
 from training.randomness import derive, generator
 from training.settings import Settings
 from training.task import Task, Totals
@@ -35,7 +36,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
             optimizer.param_groups, settings.multipliers, strict=True
         ):
             group["lr"] = settings.lrs[step] * (multiplier or 0.0)
-        drawn = task.draw(len(chosen), settings, draws)
+        drawn = task.draw(chosen, settings, draws)
         parts = settings.accumulate * world
         micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
         for part, (examples, random) in enumerate(micro):
@@ -64,32 +65,29 @@ def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
         return task.evaluate(live.evaluated(settings), settings, world_rank())
 
 
-def epoch_order(task: Task, settings: Settings, seed: int) -> Tensor:
-    """Return the order of the training examples in this segment, (num_used,) int64 on the CPU.
-
-    A data fraction takes the beginning of one fixed permutation, so that a smaller share is part
-    of a larger one.
-    """
-    num = task.num_train()[settings.data]
-    used = torch.arange(num)
-    if settings.data_fraction < 1:
-        fixed = torch.randperm(num, generator=generator(seed, 0, f"fraction {settings.data}"))
-        used = fixed[: round(num * settings.data_fraction)]
-    return used[torch.randperm(len(used), generator=generator(seed, settings.index, "order"))]
-
-
 def add(totals: Totals, sums: Totals) -> None:
     """Add `sums` to `totals` in place, on the device."""
     for name, value in sums.items():
         totals[name] = totals[name] + value if name in totals else value
 
 
-def read(totals: Totals, settings: Settings) -> dict[str, float]:
-    """Add up the totals of all ranks and bring them to the host: one synchronisation."""
-    stacked = torch.stack([value.double() for value in totals.values()])
+def read(totals: Totals, settings: Settings) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Add up the totals of all ranks and bring them to the host: one synchronisation.
+
+    Returns the numbers, and the tables of counts as int64.
+    """
+    flat = torch.cat([value.double().flatten() for value in totals.values()])
     if settings.place.world_size > 1:
-        dist.all_reduce(stacked)
-    return dict(zip(totals, stacked.tolist(), strict=True))
+        dist.all_reduce(flat)
+    sizes = [value.numel() for value in totals.values()]
+    parts = dict(zip(totals, flat.cpu().split(sizes), strict=True))
+    numbers = {name: part.item() for name, part in parts.items() if not totals[name].ndim}
+    tables = {
+        name: part.view(totals[name].shape).long()
+        for name, part in parts.items()
+        if totals[name].ndim
+    }
+    return numbers, tables
 
 
 def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]:

@@ -13,7 +13,7 @@ from training.optimizers import SGD, AdamW
 
 
 class Augment(Config):
-    """Random geometry of training images, drawn anew for each image and epoch; none by default."""
+    """What is done to training images, drawn anew for each image and epoch; nothing by default."""
 
     shift: float = Field(0.0, ge=0, le=0.5)
     """Largest shift in each direction, as a share of the image."""
@@ -23,6 +23,17 @@ class Augment(Config):
     """Largest rotation in degrees."""
     flip: bool = False
     """Mirror left and right with probability one half."""
+    mixup: float = Field(0.0, ge=0, le=100)
+    """Blend pairs of images with a share from Beta(mixup, mixup), one for each batch; 0 is off.
+    The train accuracy then counts both labels of an image by their shares."""
+    cutmix: float = Field(0.0, ge=0, le=100)
+    """Fill a box of an image from another, its area from Beta(cutmix, cutmix); 0 is off. With
+    mixup on as well, each batch takes one of the two by chance."""
+
+    @property
+    def mixes(self) -> bool:
+        """Tell whether images are mixed in pairs."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 class Compute(Config):
@@ -80,6 +91,8 @@ class Settings:
     """Side of the images in px; None is the task's own."""
     data_fraction: float
     """Share of the training examples that is used."""
+    sampler: str
+    """`shuffle` or `balanced`; see `Stage`."""
     augment: Augment
     loss: tuple[tuple[str, float], ...]
     """(term, weight) as the task understands them, sorted."""

@@ -8,13 +8,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from training.errors import UserError
 from training.keys import root_key
 from training.layers import Layers
-from training.schedule import Facts
+from training.schedule import Facts, Schedule, Stage, num_used
 from training.settings import Place, Settings
 
 Totals = dict[str, Tensor]
-"""Name -> sum over examples, a scalar on the device; totals of batches and ranks add up."""
+"""Name -> sum over examples on the device; totals of batches and ranks add up.
+
+A scalar, or in an evaluation a table of counts (true class, predicted class), which the record
+keeps beside the metrics.
+"""
 
 
 class Task(Protocol):
@@ -36,11 +41,23 @@ class Task(Protocol):
     def num_train(self) -> dict[str, int]:
         """Return the number of training examples of each data set."""
 
+    def class_labels(self, data: str) -> Tensor | None:
+        """Return the class of each training example, (N,) int64 on the CPU; None without classes.
+
+        The balanced sampler wants it.
+        """
+
     def layers(self) -> dict[str, Layers]:
         """Return the layer groups of each model."""
 
     def loss_terms(self) -> dict[str, float]:
         """Return the loss terms that a stage may weigh, with their defaults."""
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Raise `UserError` where a stage, called `where`, asks for what the task cannot do.
+
+        `micro_batch` is the smallest number of examples of a forward pass in training.
+        """
 
     def build(self, seed: int) -> nn.ModuleDict:
         """Return the models before any training, on the CPU; equal for equal seeds."""
@@ -48,8 +65,11 @@ class Task(Protocol):
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
         """Shape the models for the data set `data`: a new head, say; equal for equal seeds."""
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
-        """Return the random numbers of `num` training examples, (num, k) on the device."""
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Return the random numbers of a step's whole batch `chosen`, (B, k) on the device.
+
+        What an example must know of the others in the batch goes here: `loss` sees a part of it.
+        """
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
@@ -80,3 +100,15 @@ def facts_of(task: Task, *, seed: int, place: Place) -> Facts:
         place=place,
         absent=tuple(getattr(task, "absent_terms", dict)().items()),
     )
+
+
+def check(task: Task, schedule: Schedule, facts: Facts) -> None:
+    """Raise `UserError` where `schedule` does not fit the facts, or its task cannot do a stage."""
+    schedule.check(facts)
+    for number, stage in enumerate(schedule.stages):
+        where = f"stages.{number} ({stage.name})"
+        if stage.sampler == "balanced" and task.class_labels(stage.data) is None:
+            raise UserError(f"{where}.sampler: balanced needs classes, and {task.name} has none")
+        parts = stage.accumulate * facts.place.world_size
+        micro_batch = min(stage.batch_size, num_used(stage, facts)) // parts
+        task.check(stage, where, seed=schedule.seed, micro_batch=micro_batch)

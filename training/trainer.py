@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from training.confusion import kept
 from training.live import Live
 from training.record import Record
 from training.segment import evaluate_segment, read, train_segment, world_rank
@@ -77,9 +78,9 @@ class Trainer:
         settings = step.settings
         self._key = None  # until the segment is whole, the live state has no name
         started = time.perf_counter()
-        train = read(train_segment(self._live, self._task, settings, self._seed), settings)
+        train, _ = read(train_segment(self._live, self._task, settings, self._seed), settings)
         trained = time.perf_counter()
-        val = read(evaluate_segment(self._live, self._task, settings), settings)
+        val, tables = read(evaluate_segment(self._live, self._task, settings), settings)
         self._key = step.key
         return Record(
             key=step.key,
@@ -94,6 +95,7 @@ class Trainer:
             train_s=trained - started,
             eval_s=time.perf_counter() - trained,
             restore_s=restore_s,
+            tables={f"val_{name}": kept(table) for name, table in tables.items()},
         )
 
     def _everywhere(self, here: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.options import names, number, one_of, option, percents, whole
-from analysis.steps import parse_step, parse_steps
+from analysis.steps import parse_positive_step, parse_step, parse_steps
 
 STANDARD_ENDS = (90_000.0, 160_000.0, 240_000.0, 320_000.0)
 """Phase ends of the extended-training study, in steps."""
@@ -43,10 +43,13 @@ class Options:
         None,
         "Standard training length, in steps; default: 80k, or the first phase end.",
         "STEP",
-        parse_step,
+        parse_positive_step,
     )
     target: float | None = option(
-        None, "Length at which a run is complete; default: the last phase end.", "STEP", parse_step
+        None,
+        "Length at which a run is complete; default: the last phase end.",
+        "STEP",
+        parse_positive_step,
     )
     tolerance: float | None = option(
         None,
@@ -59,19 +62,19 @@ class Options:
         None,
         "A run that peaks before it is a fast saturator; default: 200k, or 5/8 of the target.",
         "STEP",
-        parse_step,
+        parse_positive_step,
     )
     no_gain_after: float | None = option(
         None,
         "So is a run without gain after it; default: the second phase end.",
         "STEP",
-        parse_step,
+        parse_positive_step,
     )
     slow_peak: float | None = option(
         None,
         "A run that peaks after it is a slow learner; default: 400k, or 5/4 of the target.",
         "STEP",
-        parse_step,
+        parse_positive_step,
     )
     shares: tuple[float, ...] = option(
         (60.0, 92.0, 100.0),
@@ -91,7 +94,7 @@ class Options:
         None,
         "Step to look ahead to; default: where complete runs end, and the last phase once more.",
         "STEP",
-        parse_step,
+        parse_positive_step,
     )
     worth: float = option(
         0.0,

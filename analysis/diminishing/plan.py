@@ -79,11 +79,20 @@ def settle(
     ends, base, said = _ends(options, curves, stopped)
     target = options.target or ends[-1]
     if len(ends) < 2 or ends[0] <= 0:
-        raise LogError("--phases: at least two ends are needed, all above 0")
+        raise LogError(
+            "--phases: at least two ends are needed, all above 0"
+            if options.phases
+            else f"{metric}: no run has a value at a step above 0; there is no length to report on"
+        )
     if target < ends[-1]:
         raise LogError(
             f"--target {shown_step(target)}: must not come before the last phase end, "
             f"{shown_step(ends[-1])}"
+        )
+    fast, slow = options.fast_peak or _FAST * target, options.slow_peak or _SLOW * target
+    if fast > slow:
+        raise LogError(
+            f"--fast-peak {shown_step(fast)}: must not come after --slow-peak, {shown_step(slow)}"
         )
     return Plan(
         metric=metric,
@@ -93,9 +102,9 @@ def settle(
         checkpoints=options.checkpoints or ends[1:],
         base=options.base or base,
         target=target,
-        fast_peak=options.fast_peak or _FAST * target,
+        fast_peak=fast,
         no_gain_after=options.no_gain_after or ends[1],
-        slow_peak=options.slow_peak or _SLOW * target,
+        slow_peak=slow,
         options=options,
         chosen=(*chosen, *said),
     )
@@ -121,7 +130,10 @@ def _ends(
     if standard_target and STANDARD_ENDS[-1] <= length <= 2 * STANDARD_ENDS[-1]:
         return STANDARD_ENDS, STANDARD_BASE, []
     length = options.target or length
-    ends = tuple(sorted({_snapped(length * q / _QUARTERS, length, curves) for q in (1, 2, 3, 4)}))
+    quarters = [length * q / _QUARTERS for q in (1, 2, 3, 4)]
+    snapped = [_snapped(quarter, length, curves) for quarter in quarters]
+    near = {step for step in snapped if step is not None}
+    ends = tuple(sorted(near if len(near) > 1 else quarters))
     names = ", ".join(map(shown_step, ends))
     return (
         ends,
@@ -145,11 +157,11 @@ def _usual_length(curves: Curves, stopped: frozenset[str]) -> float:
     return float(lasts[(len(lasts) - 1) // 2])
 
 
-def _snapped(step: float, length: float, curves: Curves) -> float:
-    """Return the step near `step` at which most runs have a value, or `step` itself."""
+def _snapped(step: float, length: float, curves: Curves) -> float | None:
+    """Return the step near `step` at which most runs have a value, None where none has."""
     near = curves.steps[np.abs(curves.steps - step) <= length / (2 * _QUARTERS)]
     steps, counts = np.unique(near, return_counts=True)
     if not len(steps):
-        return step
+        return None
     often = steps[counts * 2 >= counts.max()]
     return float(often[np.argmin(np.abs(often - step))])

@@ -62,6 +62,11 @@ def compute(logs: Logs, options: Options) -> Tables:
     options = _grouped(options, tuple(label_names(logs)))
     metric, others = choose_metric(logs.points, options.metric)
     curves = select(logs.points, logs.runs.index, metric, options.smooth)
+    most = int(curves.num_points().max())
+    if options.smooth > most:
+        raise LogError(
+            f"--smooth {options.smooth}: more than the {most} evaluations of the longest run"
+        )
     mode = direction(metric, options.mode)
     unit = unit_of(metric, curves.values)
     plan = settle(options, metric, others, mode, unit, curves, _stopped(logs))

@@ -18,6 +18,8 @@ TRAIN = "train/"
 _NO_METRICS = frozenset({"time", "data_time", "memory", "eta_seconds"})
 _MAX_WAITING = 100_000
 """Rows of the first epoch that are held until the next one shows how they count."""
+_MAX_BEGIN = 1000
+"""Rows among which the first two of training are looked for."""
 
 
 class Record(NamedTuple):
@@ -43,14 +45,39 @@ def rows_of(file: LogFile, records: Iterable[Record]) -> Iterator[Row]:
     record that says nothing of its iteration is broken.
     """
     clock = _Clock()
-    begin = list(islice(resolved := _resolved(records), 2))
-    clock.by_epoch = len(begin) == 2 and _same_count(*begin)
+    begin = _to_second_training(resolved := _resolved(records))
+    clock.by_epoch = len(begin) > 1 and _same_count(*begin[:2])
+    clock.interval = _first_interval(begin)
     for record in chain(begin, resolved):
         step = clock.train(record) if record.is_train else clock.validation(record)
         if math.isfinite(step):
             yield Row(step, _named(record), clock.epoch, clock.wall_s)
         else:
             file.broken(record.line)
+
+
+def _to_second_training(records: Iterator[Record]) -> list[Record]:
+    """Take records up to the second one of training: they show how far training rows are apart."""
+    begin: list[Record] = []
+    num_train = 0
+    for record in islice(records, _MAX_BEGIN):
+        begin.append(record)
+        num_train += record.is_train
+        if num_train == 2:
+            break
+    return begin
+
+
+def _first_interval(begin: Iterable[Record]) -> float:
+    """Return the iterations between the first two training rows, 0 where they do not tell."""
+    steps = [_step(record) for record in begin if record.is_train]
+    return steps[1] - steps[0] if len(steps) == 2 and steps[1] > steps[0] else 0.0
+
+
+def _step(record: Record) -> float:
+    """Return the iteration of a training row in the whole run."""
+    length = record.epoch_length or 0
+    return record.at + (record.epoch - 1) * length if length else record.at
 
 
 def _same_count(one: Record, two: Record) -> bool:
@@ -78,11 +105,12 @@ class _Clock:
     wall_s: float = math.nan
     by_epoch: bool = False
     """Whether validations without training are placed at their epoch."""
+    in_epochs: bool = False
+    """Whether training rows count within their epoch: then validations count batches."""
 
     def train(self, record: Record) -> float:
-        step = record.at
-        if record.epoch_length:
-            step += (record.epoch - 1) * record.epoch_length
+        step = _step(record)
+        self.in_epochs = bool(record.epoch_length)
         advance = step - self.step if step > self.step else 0.0
         self.interval = advance or self.interval
         self._pass(record, record.values.get("time", math.nan) * advance)
@@ -97,7 +125,7 @@ class _Clock:
         if math.isnan(self.step):
             return record.epoch if self.by_epoch else record.at
         own = 0 <= record.at - self.step <= max(self.interval, 1)
-        return record.at if own else self.step
+        return record.at if own and not self.in_epochs else self.step
 
     def _pass(self, record: Record, seconds: float) -> None:
         if math.isfinite(record.epoch):

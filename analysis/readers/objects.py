@@ -13,6 +13,8 @@ from analysis.readers.text import clean, flat, lines, number, parse_object, real
 _NAN = math.nan
 _NUMBERS = (float, int)
 _ALL_FLOAT = frozenset({float})
+_ELSEWHERE = "see schedule.yaml"
+"""What a search of thaw names in place of a schedule; no parameter."""
 
 
 def objects(file: LogFile) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -95,6 +97,6 @@ def parameters(item: dict[str, Any]) -> dict[str, Parameter]:
     for name, value in flat(item):
         if isinstance(value, bool | int | float):
             found[name] = value
-        elif isinstance(value, str):
+        elif isinstance(value, str) and value != _ELSEWHERE:
             found[name] = clean(value)[:200]
     return found

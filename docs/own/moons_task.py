@@ -40,12 +40,18 @@ class Moons:
     def num_train(self):
         return {"target": 300}
 
+    def class_labels(self, data):
+        return self.labels[:300].cpu()
+
     def layers(self):
         table = {"body": "0|2", "head": "4"}
         return {"model": layers_by_pattern(self._network(), table)}
 
     def loss_terms(self):
         return {}
+
+    def check(self, stage, where, *, seed, micro_batch):
+        pass
 
     def build(self, seed):
         torch.manual_seed(derive(seed, 0, "weights"))
@@ -54,8 +60,8 @@ class Moons:
     def adapt(self, models, data, seed):
         pass
 
-    def draw(self, num, settings, generator):
-        return torch.empty(num, 0, device=generator.device)
+    def draw(self, chosen, settings, generator):
+        return torch.empty(len(chosen), 0, device=generator.device)
 
     def loss(self, forward, chosen, draws, settings):
         logits = forward["model"](self.points[chosen])

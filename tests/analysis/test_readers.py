@@ -209,7 +209,9 @@ def test_values_that_are_not_finite_are_kept_and_counted(tmp_path: Path) -> None
     text = '{"step": 1, "loss": NaN}\n{"step": 2, "loss": -Infinity}\n{"step": 3, "loss": 1}\n'
     logs = read(tmp_path, {"one.jsonl": text})
     assert list(logs.points["value"].isna()) == [True, True, False]
-    assert logs.notes == ("2 values are not finite, and stand as NaN: loss of one (2).",)
+    assert logs.notes == (
+        "2 values are not finite, or beyond 1e100, and stand as NaN: loss of one (2).",
+    )
 
 
 def test_an_integer_of_any_size_is_a_number(tmp_path: Path) -> None:

@@ -242,6 +242,15 @@ def test_json_of_any_shape_never_raises(
     consumed(tmp_path / "log")
 
 
+def test_values_and_steps_beyond_all_measure_do_not_count(tmp_path: Path) -> None:
+    text = "step,acc\n1,0.5\n2,1e308\n1e300,0.7\n3,-1e101\n4,0.6\n"
+    logs = read(tmp_path, {"log": text})
+    values = logs.points.set_index("step")["value"]
+    assert values.dropna().to_dict() == {1: 0.5, 4: 0.6}
+    assert logs.runs["broken_lines"].item() == 1
+    assert any("2 values are not finite, or beyond 1e100" in note for note in logs.notes)
+
+
 def test_every_reader_takes_part_in_these_tests() -> None:
     assert {sample.kind for sample in SAMPLES} | {"lcdb"} == {reader.kind for reader in READERS}
 

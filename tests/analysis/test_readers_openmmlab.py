@@ -72,6 +72,25 @@ def test_a_validation_between_two_training_rows_keeps_its_own_iteration(tmp_path
     assert steps(tmp_path, rows)["acc"] == [1024]
 
 
+def test_a_validation_after_a_single_training_row_keeps_its_own_iteration(tmp_path: Path) -> None:
+    """MMCV writes no training row at the iterations at which it validates."""
+    rows = [train(1, 500), val(1, 1000), train(1, 1500), val(1, 2000), train(1, 2500)]
+    assert steps(tmp_path, rows)["acc"] == [1000, 2000]
+
+
+def test_several_validations_after_a_single_training_row_keep_theirs(tmp_path: Path) -> None:
+    rows = [train(1, 500), val(1, 1000), val(1, 1500), train(1, 2500)]
+    assert steps(tmp_path, rows)["acc"] == [1000, 1500]
+
+
+@pytest.mark.parametrize("batches", [7, 35, 79])
+def test_a_validation_in_epochs_of_a_single_training_row_counts_batches(
+    tmp_path: Path, batches: int
+) -> None:
+    rows = [row for epoch in (1, 2, 3) for row in (train(epoch, 50), val(epoch, batches))]
+    assert steps(tmp_path, rows)["acc"] == [50, 100, 150]
+
+
 def test_validations_alone_are_at_their_iterations(tmp_path: Path) -> None:
     rows = [val(1 + at // 3000, at) for at in range(1000, 9001, 1000)]
     assert steps(tmp_path, rows)["acc"] == list(range(1000, 9001, 1000))

@@ -62,6 +62,14 @@ def test_html_shows_names_and_never_runs_them(nasty: Document) -> None:
         assert html.escape(name) in page, name
 
 
+@pytest.mark.parametrize("metric", ["<b>val_acc</b>", "<img src=x onerror=alert(1)> acc"])
+def test_the_name_of_a_metric_is_never_markup(metric: str) -> None:
+    document = document_of(logs_of({"a": LINE, "b": moved(LINE, 0.1)}, metric))
+    for text in (without_scripts(html_page(document)), markdown(document)):
+        assert html.escape(metric, quote=False) in text
+        assert metric not in text, text[text.index(metric) - 80 :][:200]
+
+
 def test_names_cannot_end_the_embedded_json(nasty: Document) -> None:
     parts = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html_page(nasty))
     assert len(parts) == 3

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -16,14 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import masked_crc32c
 
 from analysis.comparison import comparison
+from analysis.crc32c import masked_crcs
 from analysis.event_writer import FILE_NAME
 from analysis.logs import LogError, Logs, read_logs
 from analysis.tensorboard import folders, write_tensorboard
+from tests.analysis.browser import CHROMIUM, HINT, Browser, assert_legible
 from tests.analysis.samples import SAMPLES, curves, read, write
 
-CHROMIUM = shutil.which("chromium")
 FILES = {
     "fog/metrics.csv": "step,epoch,val_loss,acc\n10,1,2.0,0.25\n20,2,1.0,0.75\n30,3,1.5,0.5\n",
     "fog/params.json": '{"lr": 0.5, "optimizer": "sgd", "nesterov": true}',
@@ -79,6 +80,27 @@ def test_the_same_logs_give_the_same_bytes(logs: Logs, tmp_path: Path) -> None:
     assert one == two
 
 
+def test_parameters_are_written_in_one_order(tmp_path: Path) -> None:
+    """Protocol buffers write maps in an order that differs from process to process."""
+    names = [f"p{number:02}" for number in range(30)]
+    logs = read(
+        tmp_path / "logs",
+        {
+            "a/metrics.csv": "step,acc\n1,0.5\n",
+            "a/params.json": json.dumps({name: 1.0 for name in reversed(names)}),
+        },
+    )
+    write_tensorboard(logs, tmp_path / "tb")
+    data = (tmp_path / "tb" / "a" / FILE_NAME).read_bytes()
+    assert re.findall(rb"p\d\d", data) == [name.encode() for name in names]
+
+
+@given(parts=st.lists(st.binary(max_size=40), max_size=20), long=st.binary(min_size=1, max_size=3))
+def test_checksums_are_those_of_tensorboard(parts: list[bytes], long: bytes) -> None:
+    found = [*parts, long * 600, bytes(1024), bytes(1025)]
+    assert masked_crcs(found) == [masked_crc32c(part) for part in found]
+
+
 def test_the_folder_among_the_logs_is_not_read_again(logs: Logs, tmp_path: Path) -> None:
     write_tensorboard(logs, tmp_path / "logs" / "tb")
     again = read_logs([tmp_path / "logs"])
@@ -129,6 +151,8 @@ def test_the_hparams_page_shows_parameters_and_best_values(page: str) -> None:
         "optimizer": "DATA_TYPE_STRING",
         "nesterov": "DATA_TYPE_BOOL",
     }
+    domains = {info["name"]: info.get("domainDiscrete") for info in experiment["hparamInfos"]}
+    assert (domains["optimizer"], domains["weather"]) == (["adam", "sgd"], ["fog", "rain"])
     question = {"experimentName": "", "sliceSize": 9, "allowedStatuses": ["STATUS_UNKNOWN"]}
     found: Any = asked(hparams + "session_groups", question)
     groups = {group["hparams"]["weather"]: group for group in found["sessionGroups"]}
@@ -142,23 +166,42 @@ def test_the_hparams_page_shows_parameters_and_best_values(page: str) -> None:
     }
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
-@pytest.mark.parametrize(
-    ("tab", "shown"),
-    [
-        ("timeseries", ["val_loss", "best/acc", "fog", "rain"]),
-        ("hparams", ["tf-hparams-dashboard"]),
-    ],
-)
-def test_a_browser_shows_the_pages(page: str, tab: str, shown: list[str]) -> None:
-    flags = "--headless --no-sandbox --disable-gpu --virtual-time-budget=20000 --dump-dom"
-    done = subprocess.run(
-        [str(CHROMIUM), *flags.split(), f"{page}#{tab}"],
-        capture_output=True,
-        text=True,
-        timeout=200,
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with Browser(tmp_path / "profile", 1400, 1000) as found:
+        yield found
+
+
+CHARTS = "document.querySelectorAll('card-view line-chart').length >= 2"
+"""Charts are drawn when they come into view."""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason=HINT)
+def test_a_browser_shows_the_runs_as_time_series(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    browser.open(f"{page}#timeseries")
+    text = browser.shows("fog", "rain", "acc", "val_loss", "best", "last")
+    runs = browser.value(
+        "[...document.querySelectorAll('runs-data-table tb-data-table-content-row')]"
+        ".map(row => row.innerText.trim())"
     )
-    assert [text for text in shown if text not in done.stdout] == [], done.stderr[-2000:]
+    assert {"fog", "rain"} <= {name.split()[0] for name in runs if name}, text[:2000]
+    browser.wait(CHARTS)
+    browser.shows("fog 0.75 0.75 30", "rain 0.5 0.5 20")
+    assert_legible(browser.photograph(tmp_path / "timeseries.png"))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason=HINT)
+def test_a_browser_shows_the_hparams_of_the_runs(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    browser.open(f"{page}#hparams")
+    browser.shows("Trial ID", "weather", "optimizer", "nesterov", "best/acc", "adam", "sgd")
+    text = browser.shows("0.75000", "0.50000")
+    for run in ("fog", "rain"):
+        assert run in text.split("Trial ID", 1)[1], f"{run} is no row of the table: {text}"
+    assert_legible(browser.photograph(tmp_path / "hparams.png"))
 
 
 def test_the_best_run_comes_first(logs: Logs) -> None:

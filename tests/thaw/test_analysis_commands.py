@@ -104,6 +104,10 @@ def test_files_that_are_no_logs_are_named(logs: Path, thaw: Thaw) -> None:
         (("--level", "100"), "--level '100': must be a number, 1 .. 99.9"),
         (("--groups", "dataset"), "--groups: unknown label 'dataset'"),
         (("--target", "5", "--phases", "4,8"), "--target 5: must not come before"),
+        (("--fast-peak", "20", "--slow-peak", "10"), "--fast-peak 20: must not come after"),
+        (("--base", "0"), "--base '0': must be a step above 0"),
+        (("--shares", "100,60"), "--shares '100,60': must rise from each share to the next"),
+        (("--smooth", "100"), "--smooth 100: more than the 24 evaluations of the longest run"),
         (("--out", "logs/a/metrics.csv"), "--out logs/a/metrics.csv: cannot be written"),
     ],
 )
@@ -123,6 +127,48 @@ def test_logs_that_are_none_are_one_line(
     for path in ("nowhere", "empty", "zero.csv"):
         assert path in thaw.refused(*command, path)
     assert sorted(os.listdir()) == ["empty", "zero.csv"], "something was written"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,nan\n2,inf\n3,1e308\n4,-1e308\n", "no metric with a finite value in these logs"),
+        ("-2,0.1\n-1,0.2\n0,0.3\n", "val_acc: no run has a value at a step above 0"),
+    ],
+)
+@pytest.mark.parametrize("command", [REPORT, ("forecast", "--seen", "0.5")])
+def test_logs_of_which_nothing_can_be_said_are_one_line(
+    command: tuple[str, ...],
+    rows: str,
+    message: str,
+    tmp_path: Path,
+    thaw: Thaw,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(f"step,val_acc\n{rows}")
+    assert thaw.refused(*command, "a.csv").startswith(message)
+
+
+def test_two_evaluations_make_one_phase(tmp_path: Path, thaw: Thaw) -> None:
+    """No phase ends where no run has a value."""
+    (tmp_path / "a.csv").write_text("step,val_acc\n1,0.5\n2,0.6\n")
+    code, _, err = thaw(*REPORT, tmp_path / "a.csv", "--out", tmp_path / "out")
+    assert code == 0, err
+    phases = pd.read_csv(tmp_path / "out/tables/phases.csv")
+    assert phases[["start", "end", "mean_gain"]].values.tolist() == [[1, 2, pytest.approx(0.1)]]
+
+
+def test_a_link_to_itself_is_one_line(tmp_path: Path, thaw: Thaw) -> None:
+    (tmp_path / "self").symlink_to("self")
+    assert "Too many levels of symbolic links" in thaw.refused(*REPORT, tmp_path / "self")
+    (tmp_path / "logs/inner").mkdir(parents=True)
+    (tmp_path / "logs/inner/up").symlink_to("..")
+    write_csv(tmp_path / "logs/a.csv")
+    code, text, err = thaw(*REPORT, tmp_path / "logs", "--out", tmp_path / "out")
+    assert (code, "1 of 1 runs is complete" in text) == (0, True), err
+    unused = pd.read_csv(tmp_path / "out/tables/unused.csv")
+    assert unused.values.tolist() == [["inner/up", "a link inside the folder"]]
 
 
 def test_a_back_test_is_one_json_object_a_run(logs: Path, thaw: Thaw) -> None:
@@ -150,6 +196,7 @@ def test_a_look_ahead_is_a_table(logs: Path, thaw: Thaw) -> None:
         (("--to", "soon"), "--to 'soon': must be a step"),
         (("--to", "0"), "--to 0: must be a step above 0"),
         (("--to", "9", "--metric", "x"), "unknown metric 'x'"),
+        (("--to", "9", "--min-gain", "nan"), "--min-gain nan: must be a finite number"),
         (("--to", "9", "--mode", "up"), "--mode 'up': allowed: auto, max, min"),
     ],
 )

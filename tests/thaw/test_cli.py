@@ -226,6 +226,22 @@ def test_a_file_that_is_no_checkpoint_is_named(
         (SCHEDULE.replace("}", ", data: moon}"), "unknown data in stages.0 (all): 'moon'"),
         (SCHEDULE.replace("}", ", model: twin}"), "unknown model in stages.0 (all): 'twin'"),
         (SCHEDULE.replace("}", ", loss: {mix: 1}}"), "unknown loss term in stages.0 (all): 'mix'"),
+        (SCHEDULE.replace("}", ", sampler: even}"), "sampler: Input should be 'shuffle' or"),
+        (
+            SCHEDULE.replace("}", ", loss: {label_smoothing: 2}}"),
+            "stages.0 (all).loss.label_smoothing: must be from 0 to below 1, got 2",
+        ),
+        (
+            SCHEDULE.replace("}", ", data_fraction: 0.01}"),
+            "stages.0 (all).data_fraction: 0.01 of 'target' is 3 training images, none of them of",
+        ),
+        (
+            SCHEDULE.replace("}", ", image_size: 48}").replace(
+                "schedule:", "task: {model: vit_tiny_patch16_224}\nschedule:"
+            ),
+            "stages.0 (all): vit_tiny_patch16_224 cannot take 32 images of 48 px at a time (Input "
+            "height (48) doesn't match model (32)); it takes the 32 px of the task's image_size",
+        ),
         (SCHEDULE.replace("classifier", "painter"), "unknown system 'painter'"),
         ("stages: [", "no YAML"),
     ],
@@ -282,6 +298,14 @@ def test_studies_says_what_each_field_of_the_task_is(thaw: Thaw) -> None:
     text = " ".join(out.split())
     for name, field in ClassifierConfig.model_fields.items():
         assert f"{name} {field.default} {' '.join((field.description or '?').split())}" in text
+
+
+@pytest.mark.parametrize("command", ["search", "train", "plan"])
+def test_a_size_that_the_model_cannot_take_is_named(command: str, thaw: Thaw) -> None:
+    address = NO_RAY if command == "search" else ()
+    sets = ("--set", "model=vgg11", "--set", "image_size=16")
+    line = thaw.refused(command, STUDY, *address, *sets)
+    assert "vgg11 cannot take 32 images of 16 px at a time (" in line, line
 
 
 @pytest.mark.parametrize("command", ["search", "train"])

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,8 @@ from ray.tune import ExperimentAnalysis, ResultGrid
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from analysis.logs import read_logs
+from analysis.reports import REPORTS
 from search_spaces.study import study
 from tests.faults.processes import wait_until
 from thaw.best import write_best
@@ -84,6 +87,27 @@ def test_tensorboard_reads_scalars_and_hparams(folder: Path) -> None:
         assert summaries.plugin_data.plugin_name == "hparams"
         assert b"unfreeze_epoch" in summaries.plugin_data.content
         assert b"schedule.yaml" not in summaries.plugin_data.content
+
+
+def test_tensorboard_shows_the_confusion_after_each_stage(folder: Path) -> None:
+    for trial in sorted((folder / "out").glob("0*")):
+        events = EventAccumulator(str(trial)).Reload()
+        images = {tag: events.Images(tag) for tag in events.Tags()["images"]}
+        assert "confusion/head" in images, f"{trial.name}: {list(images)}"
+        for tag, shown in images.items():
+            assert [image.encoded_image_string[:4] for image in shown] == [b"\x89PNG"], tag
+
+
+def test_the_report_on_unfreezing_reads_the_folder(folder: Path) -> None:
+    report = next(report for report in REPORTS if report.name == "unfreezing")
+    document = report.make(read_logs([folder / "out"]), report.options(), date(2026, 1, 2))
+    trials = document.tables["trials"].set_index("trial")
+    _, rows = read_search(folder / "out")
+    assert len(trials) == TRIALS
+    for row in rows:
+        best = float(row["best_val_accuracy"])
+        assert trials.loc[row["trial"], "value"] == pytest.approx(best, abs=1e-6)
+        assert trials.loc[row["trial"], "status"] == row["status"]
 
 
 def test_optuna_knows_the_truth(folder: Path) -> None:

@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.images import NUM_DRAWS, augment, prepare
+from training.classes import class_weights, cross_entropy, num_right
+from training.confusion import CONFUSION, counted
+from training.images import augment, prepare
 from training.layers import Layers, layers_of_timm
+from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
 from training.randomness import derive
 from training.record import Record
 from training.schedule import Facts, Schedule, Stage
@@ -54,11 +57,17 @@ class TinyTask:
     def num_train(self) -> dict[str, int]:
         return {name: self.num for name in self.data}
 
+    def class_labels(self, data: str) -> Tensor:
+        return self.data[data][1]
+
     def layers(self) -> dict[str, Layers]:
         return {"model": layers_of_timm(self.create(2))}
 
     def loss_terms(self) -> dict[str, float]:
-        return {"label_smoothing": 0.0}
+        return {"label_smoothing": 0.0, "class_weight_power": 0.0}
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Take everything."""
 
     def build(self, seed: int) -> nn.ModuleDict:
         torch.manual_seed(derive(seed, 0, "weights"))
@@ -68,27 +77,39 @@ class TinyTask:
         torch.manual_seed(seed)
         models["model"].reset_classifier(NUM_CLASSES[data])
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
-        return torch.rand(num, NUM_DRAWS, generator=generator)
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        return draw(chosen, settings.augment, generator)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
     ) -> tuple[Tensor, Totals]:
-        pixels, labels = self.data[settings.data]
-        images = augment(self._prepare(pixels[chosen], settings), draws, settings.augment)
-        smoothing = dict(settings.loss)["label_smoothing"]
+        every, terms = self.data[settings.data][1], dict(settings.loss)
+        images = self._augmented(chosen, own_draws(draws), settings)
+        labels: Tensor | Mixed = every[chosen]
+        if settings.augment.mixes:
+            other = partners(draws)
+            others = self._augmented(other, partner_draws(draws), settings)
+            images, share = mix(images, others, draws, settings.augment)
+            labels = Mixed(every[chosen], every[other], share)
+        power = terms["class_weight_power"]
+        weights = class_weights(every, NUM_CLASSES[settings.data], power) if power else None
         logits = forward["model"](images).float()
-        loss = F.cross_entropy(logits, labels[chosen], label_smoothing=smoothing)
-        right = (logits.detach().argmax(1) == labels[chosen]).sum()
-        return loss, {"right": right, "num": torch.full((), len(chosen))}
+        smoothing = terms["label_smoothing"]
+        loss = cross_entropy(logits, labels, smoothing=smoothing, weights=weights)
+        return loss, {"right": num_right(logits, labels), "num": torch.full((), len(chosen))}
 
     def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
         pixels, labels = self.data[settings.data]
         mine = torch.arange(rank, self.num, settings.place.world_size)
         logits = models["model"](self._prepare(pixels[mine], settings)).float()
         loss = F.cross_entropy(logits, labels[mine], reduction="sum")
-        right = (logits.argmax(1) == labels).sum()
-        return {"loss": loss, "right": right, "num": torch.full((), len(mine))}
+        num_classes = NUM_CLASSES[settings.data]
+        return {
+            "loss": loss,
+            "right": (logits.argmax(1) == labels[mine]).sum(),
+            "num": torch.full((), len(mine)),
+            CONFUSION: counted(labels[mine], logits.argmax(1), num_classes),
+        }
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         return {
@@ -106,6 +127,10 @@ class TinyTask:
             self.model, num_classes=num_classes, drop_rate=self.drop_rate
         )
         return model
+
+    def _augmented(self, chosen: Tensor, draws: Tensor, settings: Settings) -> Tensor:
+        pixels = self._prepare(self.data[settings.data][0][chosen], settings)
+        return augment(pixels, draws, settings.augment)
 
     def _prepare(self, pixels: Tensor, settings: Settings) -> Tensor:
         return prepare(

@@ -37,7 +37,18 @@ THAW = schedule(
     stage(**SGD, batchnorm="eval_all", epochs=2, accumulate=2),
 )
 MIXING = schedule(stage(ema_decay=0.5, epochs=1), stage(ema_decay=0.5, **HEAD), stage(epochs=1))
-PLANS = {"thaw": THAW, "mixing": MIXING}
+KNOBS: dict[str, Any] = {
+    **SGD,
+    "augment": {"mixup": 0.4, "cutmix": 1.0, "shift": 0.1, "flip": True},
+    "loss": {"class_weight_power": 1.0, "label_smoothing": 0.1},
+    "sampler": "balanced",
+    "batchnorm": "eval_all",
+    "ema_decay": 0.5,
+}
+KNOBS_THAW = schedule(stage(**KNOBS, **HEAD, epochs=1), stage(**KNOBS, batch_size=12, accumulate=3))
+PLANS = {"thaw": THAW, "mixing": MIXING, "knobs": KNOBS_THAW}
+AGREEING = ("thaw", "knobs")
+"""Plans whose BatchNorm is fixed: its batch statistics are those of one process's share."""
 
 
 def names(plan: Schedule) -> tuple[str, ...]:
@@ -58,7 +69,18 @@ def work(rank: int, folder: str) -> None:
             dist.barrier()
             records = run_both(plan, Store(str(copy)))
             torch.save([outcome(r) for r in records], f"{copy}-records-{rank}.pt")
+    share_beginnings(rank, folder)
     dist.destroy_process_group()
+
+
+def share_beginnings(rank: int, folder: str) -> None:
+    """Save which segments a plan reuses of another one with the same first stage."""
+    head, store = KNOBS_THAW.stages[0], Store(f"{folder}/knobs")
+    other = KNOBS_THAW.model_copy(update={"stages": (head, stage(**SGD, epochs=1))})
+    by = trainer(TINY, store, place=TWO)
+    visits = list(walk(other, facts(TINY, place=TWO), store, by.train))
+    torch.save([visit.reused for visit in visits], f"{folder}/reused-{rank}.pt")
+    dist.barrier()
 
 
 def run_both(plan: Schedule, store: Store) -> list[Record]:
@@ -76,23 +98,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield path
 
 
-def test_two_processes_equal_one_across_a_thaw(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", AGREEING)
+def test_two_processes_equal_one_across_a_thaw(name: str, folder: Path, tmp_path: Path) -> None:
     single = Store(str(tmp_path))
-    visits = run(THAW, single, TINY)
-    store = Store(str(folder / "thaw"))
-    for visit, key in zip(visits, names(THAW), strict=True):
+    visits = run(PLANS[name], single, TINY)
+    store = Store(str(folder / name))
+    for visit, key in zip(visits, names(PLANS[name]), strict=True):
         one, two = weights(single, visit.record.key), weights(store, key)
         gaps = {name: float((one[name] - two[name]).abs().max()) for name in one}
         worst = max(gaps, key=gaps.__getitem__)
         assert gaps[worst] <= 1e-5, f"segment {visit.record.index}: {worst} by {gaps[worst]}"
 
 
-def test_two_processes_measure_what_one_does(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", AGREEING)
+def test_two_processes_measure_what_one_does(name: str, folder: Path, tmp_path: Path) -> None:
+    visits = run(PLANS[name], Store(str(tmp_path)), TINY)
+    records = [Store(str(folder / name)).record(key) for key in names(PLANS[name])]
+    for visit, record in zip(visits, records, strict=True):
+        assert record is not None
+        assert record.metrics == pytest.approx(visit.record.metrics, abs=1e-4)
+
+
+def test_two_processes_count_the_confusion_of_one(folder: Path, tmp_path: Path) -> None:
     visits = run(THAW, Store(str(tmp_path)), TINY)
     records = [Store(str(folder / "thaw")).record(key) for key in names(THAW)]
     for visit, record in zip(visits, records, strict=True):
         assert record is not None
-        assert record.metrics == pytest.approx(visit.record.metrics, abs=1e-4)
+        assert record.tables == visit.record.tables
+        num = sum(row[2] for row in record.tables["val_confusion"])
+        assert num == TINY.num, "each validation image counts once, whoever has it"
 
 
 def test_the_weights_of_the_thawed_layers_move(folder: Path) -> None:
@@ -100,6 +134,16 @@ def test_the_weights_of_the_thawed_layers_move(folder: Path) -> None:
     before, after = (weights(store, names(THAW)[i]) for i in (1, 2))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert "layer1.0.conv1.weight" in moved
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_share_a_beginning_with_another_plan(rank: int, folder: Path) -> None:
+    assert torch.load(folder / f"reused-{rank}.pt") == [True, False]
+
+
+def test_one_and_two_processes_do_not_share() -> None:
+    alone = foresee(KNOBS_THAW, facts(TINY))
+    assert set(alone).isdisjoint(names(KNOBS_THAW))
 
 
 @pytest.mark.parametrize("name", PLANS)

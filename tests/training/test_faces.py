@@ -109,7 +109,7 @@ def test_images_are_decoded_once(tmp_path: Path, cache: Path) -> None:
             str(tmp_path), held_out=0.4, progress=lambda done, all_: calls.append((done, all_))
         )
     assert calls == [(number, 8) for number in range(1, 9)]
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*.npy"))) == 1
 
 
 def test_an_identity_with_one_image_is_refused_or_left_out(tmp_path: Path) -> None:

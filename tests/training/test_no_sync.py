@@ -20,6 +20,11 @@ CASES: dict[str, dict[str, Any]] = {
     "accumulate": {"accumulate": 2},
     "augment": {"augment": {"shift": 0.1, "zoom": 0.1, "rotate_deg": 5, "flip": True}},
     "image_size": {"image_size": 24},
+    "mixup": {"augment": {"mixup": 0.4}},
+    "cutmix": {"augment": {"cutmix": 1.0}},
+    "mixes": {"augment": {"mixup": 0.4, "cutmix": 1.0}, "accumulate": 2},
+    "weighted_loss": {"loss": {"class_weight_power": 1.0}},
+    "balanced": {"sampler": "balanced"},
     "curve": {"curve": {"kind": "cosine"}, "warmup": {"epochs": 0.5}},
 }
 

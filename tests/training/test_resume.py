@@ -27,6 +27,19 @@ HEAD: dict[str, Any] = {"groups": {"head": 1.0, "*": "frozen"}, "batchnorm": "ev
 PART: dict[str, Any] = {"groups": {"head": 1.0, "layer4": 0.3, "*": "frozen"}}
 FULL: dict[str, Any] = {"groups": {"head": 1.0, "layer*": 0.3, "*": 0.1}}
 SGD: dict[str, Any] = {"optimizer": {"kind": "sgd"}, "lr": 0.03}
+EMA: dict[str, Any] = {"ema_decay": 0.9}
+MIXUP: dict[str, Any] = {"augment": {"mixup": 0.4}}
+CUTMIX: dict[str, Any] = {"augment": {"cutmix": 1.0}}
+MIXES: dict[str, Any] = {"augment": {"mixup": 0.4, "cutmix": 1.0, "shift": 0.1}}
+WEIGHTED: dict[str, Any] = {"loss": {"class_weight_power": 1.0}}
+BALANCED: dict[str, Any] = {"sampler": "balanced"}
+KNOBS: dict[str, Any] = {
+    **MIXES,
+    **BALANCED,
+    **EMA,
+    "loss": {"class_weight_power": 0.5, "label_smoothing": 0.1},
+    "optimizer": {"kind": "sgd", "nesterov": True},
+}
 MOVES: dict[str, Any] = {"augment": {"shift": 0.1, "zoom": 0.2, "rotate_deg": 10, "flip": True}}
 TINY = TinyTask()
 DROPS = TinyTask(drop_rate=0.3)
@@ -64,6 +77,32 @@ CASES: dict[str, tuple[TinyTask, Schedule]] = {
     "data_fraction": (TINY, two({"data_fraction": 0.4}, {"data_fraction": 0.8})),
     "accumulate": (TINY, two({"accumulate": 2, "batch_size": 12})),
     "clip": (TINY, two({"clip_norm": 0.1})),
+    "mixup": (TINY, two(MIXUP)),
+    "cutmix": (TINY, two(CUTMIX | {"accumulate": 2})),
+    "mixup_and_cutmix_end": (TINY, two(MIXES, FULL)),
+    "mixes_begin_at_a_thaw": (TINY, two(HEAD, FULL | MIXES)),
+    "weighted_loss": (TINY, two(WEIGHTED)),
+    "weighted_loss_ends": (TINY, two(HEAD | WEIGHTED, FULL)),
+    "balanced": (TINY, two(BALANCED)),
+    "balanced_ends": (TINY, two(HEAD | BALANCED, FULL)),
+    "balanced_begins": (TINY, two(HEAD, FULL | BALANCED | {"data_fraction": 0.7})),
+    "ema_across_a_thaw": (TINY, two(HEAD | EMA, FULL | EMA)),
+    "ema_begins_at_a_thaw": (TINY, two(HEAD, FULL | EMA)),
+    "ema_ends_at_a_thaw": (TINY, two(HEAD | EMA, FULL)),
+    "ema_pauses": (
+        TINY,
+        schedule(stage(**EMA, epochs=1), stage(epochs=1), stage(**EMA, epochs=1)),
+    ),
+    "all_knobs_across_a_thaw": (TINY, two(HEAD | KNOBS, FULL | KNOBS)),
+    "progressive": (
+        TINY,
+        schedule(
+            stage(**PART, **MIXUP, **EMA, **SGD, data_fraction=0.5, batch_size=12, epochs=1),
+            stage(**FULL, **KNOBS, data_fraction=0.75, image_size=24, batch_size=8, epochs=1),
+            stage(**CUTMIX, **EMA, data_fraction=1.0, image_size=32, batch_size=24, epochs=1),
+            curve={"kind": "one_cycle"},
+        ),
+    ),
     "image_size": (TINY, two({"image_size": 24}, {"image_size": 32})),
     "curve_over_all": (TINY, two({}, FULL, curve={"kind": "cosine"}, warmup={"epochs": 0.5})),
     "seed": (TINY, two(FULL, seed=5)),
@@ -134,6 +173,11 @@ def test_a_used_trainer_does_the_same_as_a_new_one(tmp_path: Path) -> None:
         {"groups": {"stem": 0.5, "*": 1.0}},
         {"curve": {"kind": "cosine"}},
         MOVES,
+        MIXUP,
+        CUTMIX,
+        {"augment": {"mixup": 0.4, "cutmix": 1.0}},
+        WEIGHTED,
+        BALANCED,
     ],
     ids=str,
 )

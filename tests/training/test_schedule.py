@@ -39,7 +39,7 @@ curves = st.one_of(
 )
 optimizers = st.one_of(
     kind("adamw", weight_decay=fractions, beta1=st.floats(0, 0.99), eps=st.floats(1e-12, 1e-3)),
-    kind("sgd", momentum=st.floats(0, 0.99), nesterov=st.booleans()),
+    kind("sgd", momentum=st.floats(0.01, 0.99), nesterov=st.booleans()),
 )
 multipliers = st.one_of(st.floats(1e-6, 1e2), st.just("frozen"))
 groups = st.permutations(LAYERS).flatmap(
@@ -60,9 +60,18 @@ stages = st.fixed_dictionaries(
         "image_size": st.one_of(st.none(), st.integers(1, 512)),
         "data_fraction": st.floats(0.3, 1),
         "augment": st.fixed_dictionaries(
-            {}, optional={"shift": st.floats(0, 0.5), "flip": st.booleans()}
+            {},
+            optional={
+                "shift": st.floats(0, 0.5),
+                "flip": st.booleans(),
+                "mixup": st.floats(0, 2),
+                "cutmix": st.floats(0, 2),
+            },
         ),
-        "loss": st.fixed_dictionaries({}, optional={"label_smoothing": fractions}),
+        "sampler": st.sampled_from(["shuffle", "balanced"]),
+        "loss": st.fixed_dictionaries(
+            {}, optional={"label_smoothing": fractions, "class_weight_power": fractions}
+        ),
         "ema_decay": st.one_of(st.none(), st.floats(0.01, 0.999)),
     },
 )
@@ -140,6 +149,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"accumulate": 3}, r"stages\.0: batch_size must be a multiple of accumulate \(3\)$"),
     ({"optimizer": {"kind": "sgd", "momentum": 1}}, r"optimizer\.sgd\.momentum: .*than 1, got 1$"),
     ({"augment": {"shift": 0.6}}, r"augment\.shift: .*less than or equal to 0\.5, got 0\.6$"),
+    ({"augment": {"mixup": -1}}, r"augment\.mixup: .*greater than or equal to 0, got -1$"),
+    ({"sampler": "even"}, r"sampler: Input should be 'shuffle' or 'balanced', got 'even'$"),
+    (
+        {"optimizer": {"kind": "sgd", "momentum": 0, "nesterov": True}},
+        r"optimizer\.sgd: nesterov: needs a momentum above 0$",
+    ),
     ({"ema_decay": 1}, r"ema_decay: .*less than 1, got 1$"),
     ({"lr": 0, "epochs": 0}, r"stages\.0\.epochs: .* \(and 1 more\)$"),
 ]
@@ -179,7 +194,10 @@ def test_a_schedule_of_another_shape_is_refused(data: Any, message: str) -> None
     [
         ({"model": "student"}, r"unknown model in stages\.0 \(s\): 'student'; allowed: model$"),
         ({"data": "sauce"}, r"'sauce' \(did you mean 'source'\?\); allowed: source, target$"),
-        ({"loss": {"dice": 1}}, r"unknown loss term .*'dice'; allowed: label_smoothing$"),
+        (
+            {"loss": {"dice": 1}},
+            r"unknown loss term .*'dice'; allowed: label_smoothing, class_weight_power$",
+        ),
         ({"groups": {"layer5": 1, "*": 1}}, r"groups: 'layer5'.*allowed: stem, layer1"),
         ({"groups": {"head": 1}}, r"stages\.0 \(s\)\.groups: no row covers .*'stem'"),
         ({"keep_optimizer": True}, r"keep_optimizer: the last stage that trains the same model"),
