@@ -25,6 +25,7 @@ from training.images import NUM_DRAWS, augment
 from training.layers import Layers
 from training.randomness import derive
 from training.recognition import enrolled, recognise
+from training.schedule import Stage
 from training.settings import Settings
 from training.task import Totals
 
@@ -81,6 +82,13 @@ class Cyclic:
     def num_train(self) -> dict[str, int]:
         """Return the number of training faces: sharp ones, and those that DSR upsamples."""
         return dict.fromkeys(("source", "target"), len(self._faces.train))
+
+    def class_labels(self, data: str) -> Tensor | None:
+        """Return the identity of each training face, (N,) int64."""
+        return self._faces.train.labels.cpu()
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Leave it to `absent_terms`, which every schedule is checked against."""
 
     def layers(self) -> dict[str, Layers]:
         """Return the layer groups of both models."""
@@ -142,9 +150,9 @@ class Cyclic:
         assert isinstance(edgeface, EdgeFace)
         edgeface.classify(len(self._faces.identities))
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
         """Return (num, NUM_DRAWS) uniform numbers for the augmentation."""
-        return torch.rand(num, NUM_DRAWS, generator=generator, device=generator.device)
+        return torch.rand(len(chosen), NUM_DRAWS, generator=generator, device=generator.device)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings

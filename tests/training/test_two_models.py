@@ -61,8 +61,14 @@ class TwoTask:
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
         """Both data sets have the same head."""
 
-    def draw(self, num: int, settings: Settings, generator: torch.Generator) -> Tensor:
-        return torch.rand(num, 1, generator=generator)
+    def class_labels(self, data: str) -> None:
+        return None
+
+    def check(self, stage: Stage, where: str, *, seed: int, micro_batch: int) -> None:
+        """Any stage fits."""
+
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        return torch.rand(len(chosen), 1, generator=generator)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
