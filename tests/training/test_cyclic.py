@@ -195,7 +195,7 @@ def metrics(stage: Stage, task: Cyclic = TASK) -> dict[str, float]:
     live = Live(task, 0, "cpu")
     settings = settings_of([stage], task=task)
     live.prepare(settings)
-    totals = read(evaluate_segment(live, task, settings), settings)
+    totals, _ = read(evaluate_segment(live, task, settings), settings)
     return task.metrics({"loss": 1.0, "num": 1.0}, totals)
 
 
