@@ -114,7 +114,7 @@ def compare(study: Study, points: Sequence[Mapping[str, Any]], folder: Path) -> 
         facts,
         seed=_SEED,
         store=store,
-        hours_per_epoch=None,
+        hours=None,
     )
     ours, rows = run_thaw(study, points, folder)
     theirs, hung = run_pattern(specs, folder, num_slots=_SLOTS)

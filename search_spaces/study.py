@@ -19,6 +19,7 @@ STUDIES = {
     "progressive": "search_spaces.progressive",
     "from_recipes": "search_spaces.from_recipes",
     "stage2_lr": "search_spaces.stage2_lr",
+    "cyclic_lambda": "search_spaces.cyclic_lambda",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
 
@@ -47,6 +48,10 @@ class Study:
     """Epochs before which no trial is stopped."""
     rung_by: str = "progress"
     """What trials are compared by while they run, where the user does not say: see `--rung-by`."""
+    strategies: Callable[..., Mapping[str, Schedule]] | None = None
+    """(task configuration, seed=...) -> named schedules whose cost `thaw plan` tells beside."""
+    hours_per_epoch: Callable[[Any], Mapping[str, float]] = lambda config: {}
+    """Task configuration -> device-hours of an epoch of each model, where they are known."""
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension by name."""

@@ -43,6 +43,10 @@ Sets = Annotated[
         "(head_lr=0.002); see `thaw studies`. May be repeated.",
     ),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Sizes and lengths of the system: short for --set preset."),
+]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -116,6 +120,7 @@ def search(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
+    preset: Preset = None,
     set_: Sets = None,
     data: Data = None,
 ) -> None:
@@ -129,7 +134,8 @@ def search(
     found = task = pinned = None
     if study is not None:  # before Ray is imported: a wrong name is told at once
         found = find_study(study)
-        task, pinned = split_overrides(found.system, found.dimensions, set_ or [], data)
+        sets = [*(set_ or []), *_preset(preset)]
+        task, pinned = split_overrides(found.system, found.dimensions, sets, data)
     from thaw.options import Options, default_folder, default_trials
     from thaw.resume import resumed_search
     from thaw.search import search as run
@@ -184,6 +190,7 @@ def train(
         str | None, typer.Option(help="Folder for schedule.yaml and model.pt; default: none.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 1,
+    preset: Preset = None,
     set_: Sets = None,
     data: Data = None,
 ) -> None:
@@ -192,7 +199,7 @@ def train(
 
     from thaw.train import spec_of, train_spec
 
-    spec = spec_of(what, set_ or [], data, seed, recipe, epochs)
+    spec = spec_of(what, [*(set_ or []), *_preset(preset)], data, seed, recipe, epochs)
     train_spec(spec, store_url=store, out=out, num_threads=threads, console=Console())
 
 
@@ -295,9 +302,14 @@ def plan(
     seed: Seed = 0,
     store: StoreOption = "results/store",
     hours_per_epoch: Annotated[
-        float | None,
-        typer.Option(min=0, help="Device-hours of a segment; default: from the store's records."),
+        str | None,
+        typer.Option(
+            metavar="HOURS",
+            help="Device-hours of a segment, 0.2 or dsr=0.1,edgeface=0.09; default: what the "
+            "study's source says, or the store's records.",
+        ),
     ] = None,
+    preset: Preset = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     set_: Sets = None,
     data: Data = None,
@@ -308,7 +320,8 @@ def plan(
     from thaw.plan import plan_search
     from thaw.plan_view import show_plan
 
-    made = plan_search(study, set_ or [], data, trials, seed, store, hours_per_epoch)
+    sets = [*(set_ or []), *_preset(preset)]
+    made = plan_search(study, sets, data, trials, seed, store, hours_per_epoch)
     if json_:
         typer.echo(made.json())
     else:
@@ -330,6 +343,10 @@ add_store(app)
 add_transfer(app)
 add_checks(check_app)
 add_data(app)
+
+
+def _preset(name: str | None) -> list[str]:
+    return [] if name is None else [f"preset={name}"]
 
 
 def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:

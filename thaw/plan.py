@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -19,10 +20,12 @@ from thaw.overrides import split_overrides
 from thaw.preparing import prepare
 from trainables.spec import TrialSpec
 from trainables.systems import system
+from training.course import Course
+from training.errors import UserError, unknown
 from training.schedule import Facts, Schedule
 from training.settings import Place
 from training.store import Store
-from training.walk import foresee
+from training.walk import UNKNOWN, foresee
 
 _SECONDS_PER_HOUR = 3600
 DEFAULT_TRIALS = 24
@@ -35,6 +38,22 @@ class Trial:
     values: dict[str, Any]
     schedule: Schedule
     keys: tuple[str, ...]
+    models: tuple[str, ...]
+    """Which model each segment trains."""
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Device-hours of a segment by the model that it trains."""
+
+    by_model: Mapping[str, float] = field(default_factory=dict)
+    others: float | None = None
+    """Of a model that is not named; None where nothing tells."""
+
+    def of(self, models: Iterable[str]) -> float | None:
+        """Return the sum over segments; None where one of them is not known."""
+        found = [self.by_model.get(model, self.others) for model in models]
+        return None if None in found else sum(hours for hours in found if hours is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +79,9 @@ class Plan:
     sharing_by_dimension: dict[str, float]
     """Dimension -> merge rate if all trials agreed on it: how much sharing it breaks."""
     strategies: tuple[dict[str, Any], ...]
-    """The study's own starting points: name, stages, hours."""
+    """The study's own starting points: name, stages, epochs and hours, in all and by model."""
+    costs: tuple[dict[str, Any], ...] = ()
+    """The same of strategies whose costs the study's source compares."""
 
     def json(self) -> str:
         """Return the plan as one JSON object."""
@@ -74,7 +95,7 @@ def plan_search(
     trials: int | None,
     seed: int,
     store_url: str,
-    hours_per_epoch: float | None,
+    hours_per_epoch: str | None,
 ) -> Plan:
     """Return the plan of the search that the same options of `thaw search` would run."""
     found = find_study(name)
@@ -93,8 +114,34 @@ def plan_search(
         facts,
         seed=seed,
         store=Store(store_url),
-        hours_per_epoch=hours_per_epoch,
+        hours=_given_hours(hours_per_epoch, facts, found.hours_per_epoch(config)),
     )
+
+
+def _given_hours(text: str | None, facts: Facts, known: Mapping[str, float]) -> Hours | None:
+    """Read `0.2`, or `dsr=0.1,edgeface=0.09`; without a text what the study knows, or None."""
+    if text is None:
+        return Hours(known) if known else None
+    models = dict(facts.layers)
+    if "=" not in text:
+        return Hours(others=_number(text))
+    pairs = dict(part.partition("=")[::2] for part in text.split(","))
+    for model in pairs:
+        if model not in models:
+            raise unknown("model in --hours-per-epoch:", model, models)
+    return Hours({model: _number(value) for model, value in pairs.items()})
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UserError(
+            f"--hours-per-epoch {text!r}: must be a number of at least 0, or model=number pairs"
+        )
+    return value
 
 
 def draw(
@@ -126,7 +173,7 @@ def make_plan(
     *,
     seed: int,
     store: Store,
-    hours_per_epoch: float | None,
+    hours: Hours | None,
 ) -> Plan:
     """Count the segments of `points` as trials, without training any."""
     known: dict[str, Trial] = {}
@@ -135,8 +182,7 @@ def make_plan(
         ask = Ask(Given(dict(values)), pinned)
         schedule = study.space(ask, config, seed)
         if repr(ask.values) not in known:
-            schedule.check(facts)
-            known[repr(ask.values)] = Trial(ask.values, schedule, foresee(schedule, facts))
+            known[repr(ask.values)] = _trial(ask.values, schedule, facts)
         return known[repr(ask.values)]
 
     trials = [build(values) for values in points]
@@ -144,7 +190,10 @@ def make_plan(
     missing = {key for key in distinct if store.record(key) is None}
     naive = sum(len(trial.keys) for trial in trials)
     common = _common(trials)
-    hours = _hours_of(store, distinct, hours_per_epoch)
+    models = {key: m for trial in trials for key, m in zip(trial.keys, trial.models, strict=True)}
+    hours = hours or _recorded_hours(store, models)
+    plain = [hours.of(trial.models) for trial in trials]
+    costs = study.strategies(config, seed=seed) if study.strategies else {}
     return Plan(
         study=study.name,
         trials=len(trials),
@@ -153,14 +202,24 @@ def make_plan(
         segments_shared=len(distinct),
         segments_stored=len(distinct) - len(missing),
         merge_rate=naive / len(distinct),
-        hours_plain=hours and hours * naive,
-        hours_shared=None if hours is None else hours * len(missing),
+        hours_plain=None if None in plain else sum(value or 0.0 for value in plain),
+        hours_shared=hours.of(models[key] for key in missing),
         sharing_by_dimension=_sharing(study, trials, build),
         strategies=tuple(
             _strategy(f"first point {number}", build(point), hours)
             for number, point in enumerate(study.points, 1)
         ),
+        costs=tuple(
+            _strategy(name, _trial({}, schedule, facts), hours) for name, schedule in costs.items()
+        ),
     )
+
+
+def _trial(values: dict[str, Any], schedule: Schedule, facts: Facts) -> Trial:
+    schedule.check(facts)
+    keys = foresee(schedule, facts)
+    visited = Course(schedule.stages, [UNKNOWN] * len(keys)).visited
+    return Trial(values, schedule, keys, tuple(schedule.stages[n].model for n in visited))
 
 
 def _common(trials: Sequence[Trial]) -> int:
@@ -192,16 +251,25 @@ def _sharing(
     return rates
 
 
-def _strategy(name: str, trial: Trial, hours: float | None) -> dict[str, Any]:
-    stages = [{"name": s.name, "epochs": s.epochs} for s in trial.schedule.stages]
-    return {"name": name, "stages": stages, "hours": hours and hours * len(trial.keys)}
+def _strategy(name: str, trial: Trial, hours: Hours) -> dict[str, Any]:
+    by_model = {
+        model: {
+            "epochs": trial.models.count(model),
+            "hours": hours.of([model] * trial.models.count(model)),
+        }
+        for model in sorted(set(trial.models))
+    }
+    return {
+        "name": name,
+        "stages": [{"name": s.name, "epochs": s.epochs} for s in trial.schedule.stages],
+        "models": by_model,
+        "hours": hours.of(trial.models),
+    }
 
 
-def _hours_of(store: Store, keys: set[str], given: float | None) -> float | None:
-    """Return the device-hours of one segment: as given, or the mean of the store's records."""
-    if given is not None:
-        return given
-    records = [record for key in keys if (record := store.record(key)) is not None]
-    if not records:
-        return None
-    return fmean(record.device_s for record in records) / _SECONDS_PER_HOUR
+def _recorded_hours(store: Store, models: Mapping[str, str]) -> Hours:
+    """Return the mean hours of each model's segments in the store; `models` is key -> model."""
+    found: dict[str, list[float]] = {}
+    for key, record in store.records(models).items():
+        found.setdefault(models[key], []).append(record.device_s / _SECONDS_PER_HOUR)
+    return Hours({model: fmean(hours) for model, hours in found.items()})

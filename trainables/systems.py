@@ -17,12 +17,14 @@ from training.task import Task
 SYSTEMS = {
     "classifier": "trainables.classifier",
     "camouflage": "trainables.camouflage",
+    "cyclic": "trainables.cyclic",
 }
 """System -> the module that offers it; imported when it is asked for."""
 
 
 RECIPES = {
     "classifier": "trainables.recipes",
+    "cyclic": "trainables.cyclic_recipes",
 }
 """System -> the module with its `RECIPES`, `recipes_for` and `recipe_schedule`, if it has any."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,13 +16,24 @@ from training.errors import UserError
 _SHOWN = 4
 
 
-def load_weights(model: nn.Module, path: str, *, ignore: Iterable[str]) -> None:
+def load_weights(
+    model: nn.Module,
+    path: str,
+    *,
+    ignore: Iterable[str],
+    rename: Callable[[str], str | None] = lambda name: name,
+    part: str = "",
+    field: str = "weights",
+) -> None:
     """Load a checkpoint into `model`; the parameters in `ignore` may differ or be missing.
 
-    Takes a bare state dict, or one under `model_state_dict` or `state_dict`. Raises `UserError`
-    that names the layers which do not fit.
+    Takes a bare state dict, or one under `model_state_dict`, `backbone_state_dict` or `state_dict`;
+    of several models, as `thaw best` writes them, the one called `part`. `rename` gives the model's
+    name for a name in the file, None for what is not wanted. Raises `UserError` that names the
+    layers which do not fit; `field` is the setting that named the file.
     """
-    weights = _read(path)
+    found = ((rename(name), value) for name, value in _read(path, part).items())
+    weights = {name: value for name, value in found if name is not None}
     own = model.state_dict()
     skipped = set(ignore)
     wanted = [name for name in own if name not in skipped]
@@ -45,7 +56,7 @@ def load_weights(model: nn.Module, path: str, *, ignore: Iterable[str]) -> None:
     if findings:
         raise UserError(
             f"checkpoint {path}: does not fit the model: {'; '.join(findings)}. "
-            "Another architecture can only be trained from scratch (weights=none)"
+            f"Another architecture can only be trained from scratch ({field}=none)"
         )
     model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
 
@@ -76,9 +87,9 @@ def _read_plain(path: str) -> Any:
         raise UserError(f"checkpoint {path}: no plain torch checkpoint ({reason})") from None
 
 
-def _read(path: str) -> dict[str, Tensor]:
+def _read(path: str, part: str) -> dict[str, Tensor]:
     data = _read_plain(path)
-    for name in ("model_state_dict", "state_dict"):
+    for name in ("model_state_dict", "backbone_state_dict", "state_dict", part):
         if isinstance(data, dict) and isinstance(data.get(name), dict):
             data = data[name]
     if not isinstance(data, dict) or not all(isinstance(v, Tensor) for v in data.values()):

@@ -28,11 +28,14 @@ class Course:
         """Number of the stage of each segment of the history."""
         self.events: dict[int, str] = {}
         """Place in the history -> what was decided there, in words."""
+        self._gated: list[str] = []
         self._begin(0)
         for record in history:
             self.take(record)
 
     def _begin(self, number: int) -> None:
+        while number < len(self._stages) and not self._wanted(self._stages[number]):
+            number += 1
         self.number = number
         """Number of the present stage; past the end the number of stages."""
         self.lr = 1.0
@@ -44,6 +47,20 @@ class Course:
         self._tries = 0
         self._reacted = [0] * len(self._stages[number].react if not self.is_over else ())
         self._restart()
+
+    def _wanted(self, stage: Stage) -> bool:
+        """Tell whether a stage is trained, and note what its gate says."""
+        if stage.only_if is None:
+            return True
+        last: dict[str, Record] = {
+            self._stages[self.visited[place]].name: self._history[place] for place in self.way
+        }
+        ends = [last[name].metrics if name in last else {} for name in stage.only_if.after]
+        verdict = stage.only_if.decide(ends)
+        wanted = verdict is not None and verdict.action == stage.only_if.says
+        why = verdict.reason if verdict is not None else "not known"
+        self._gated.append(f"{why}: {stage.name} {'begins' if wanted else 'is left out'}")
+        return wanted
 
     def _restart(self) -> None:
         self._begun = self._since = len(self.way)
@@ -64,10 +81,12 @@ class Course:
         self._history.append(record)
         self.way.append(place)
         self.visited.append(self.number)
-        if stage.adaptive and (event := self._decide(stage)):
-            self.events[place] = event
-        elif self.epoch == stage.epochs:
+        event = self._decide(stage) if stage.adaptive and record.metrics else ""
+        if not event and self.epoch == stage.epochs:
             self._begin(self.number + 1)
+        said, self._gated = [event, *self._gated], []
+        if any(said) and record.metrics:
+            self.events[place] = "; ".join(filter(None, said))
 
     def _decide(self, stage: Stage) -> str:
         """Do what the first rule that holds says, and return it in words; nothing where none."""

@@ -20,6 +20,7 @@ def check(schedule: Schedule, facts: Facts) -> None:
         _check_kept(schedule.stages[:number], stage, where)
         _check_rules(stage, where)
         _check_roll_back(schedule.stages[:number], stage, where)
+        _check_gate(schedule.stages[:number], stage, where)
         _check_freezing(stage, where, dict(facts.layers)[stage.model])
 
 
@@ -31,6 +32,9 @@ def _check_names(stage: Stage, where: str, facts: Facts) -> None:
     for term in stage.loss:
         if term not in dict(facts.loss):
             raise unknown(f"loss term in {where}:", term, dict(facts.loss))
+    for term, why in facts.absent:
+        if stage.loss.get(term, 0.0):
+            raise UserError(f"{where}.loss.{term}: must be 0: {why}")
     match_layers(stage.groups, dict(facts.layers)[stage.model], f"{where}.groups")
 
 
@@ -51,12 +55,16 @@ def _check_sizes(stage: Stage, where: str, facts: Facts) -> None:
 def _check_kept(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
     if not stage.keep_optimizer:
         return
-    before = earlier[-1] if earlier else None
+    number, before = next(
+        ((n, s) for n, s in reversed([*enumerate(earlier)]) if s.model == stage.model), (0, None)
+    )
     if before is None or any(getattr(before, f) != getattr(stage, f) for f in SAME_OPTIMIZER):
         raise UserError(
-            f"{where}.keep_optimizer: the stage before must train the same model on the same "
-            "data with the same optimizer"
+            f"{where}.keep_optimizer: the last stage that trains the same model must be on the "
+            "same data with the same optimizer"
         )
+    if any(between.data != stage.data for between in earlier[number:]):
+        raise UserError(f"{where}.keep_optimizer: the stages in between must be on the same data")
     if before.roll_back is not None:
         raise UserError(f"{where}.keep_optimizer: the stage before may go back to another one")
 
@@ -84,6 +92,14 @@ def _check_roll_back(earlier: tuple[Stage, ...], stage: Stage, where: str) -> No
         )
     if back.to and back.to not in names:
         raise unknown(f"stage in {where}.roll_back.to:", back.to, names)
+
+
+def _check_gate(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
+    if stage.only_if is None:
+        return
+    for name in stage.only_if.after:
+        if name not in {before.name for before in earlier}:
+            raise unknown(f"stage in {where}.only_if.after:", name, [s.name for s in earlier])
 
 
 def _check_freezing(stage: Stage, where: str, layers: tuple[str, ...]) -> None:

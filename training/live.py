@@ -1,4 +1,4 @@
-"""The live state of a task on its device: models, one optimizer, averaged weights."""
+"""The live state of a task on its device: models, their optimizers, averaged weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from training.task import Task
 
 
 class Live:
-    """Models, optimizer and averaged weights, brought into the shape that settings ask for.
+    """Models, optimizers and averaged weights, brought into the shape that settings ask for.
 
-    `start` makes the state before any training, `load` takes a saved one, `prepare` readies either
-    for the next segment, `capture` returns what must be saved.
+    The optimizer of the model that is trained is live; those of the others are parked as plain
+    state, so that a later stage may go on with them. `start` makes the state before any training,
+    `load` takes a saved one, `prepare` readies either for the next segment, `capture` returns what
+    must be saved.
     """
 
     def __init__(self, task: Task, seed: int, device: str) -> None:
@@ -38,6 +40,7 @@ class Live:
         """Go back to the state before any training."""
         self.models = self._task.build(self._seed).to(self.device)
         self.optimizer: torch.optim.Optimizer | None = None
+        self._parked: dict[str, Any] = {}
         self.averaged: nn.Module | None = None
         self._data: str | None = None
         self._trained: str | None = None
@@ -50,6 +53,7 @@ class Live:
         self._trained = settings.model
         self.optimizer = self._build_optimizer(settings)
         self.optimizer.load_state_dict(state["optimizer"])
+        self._parked = state.get("parked", {})
         self.averaged = None
         if state["averaged"] is not None:
             self.averaged = copy.deepcopy(self.models[settings.model]).requires_grad_(False)
@@ -59,12 +63,16 @@ class Live:
         """Make everything ready to train a segment with `settings`."""
         if self._data != settings.data:
             self._shape(settings.data)
-            self.averaged = None
+            self.averaged = self.optimizer = None
+            self._parked = {}
+        if settings.restart:
+            self._restart(settings)
         if self._trained != settings.model:
+            self._park()
             self.averaged = None
         self._trained = settings.model
-        if settings.fresh_optimizer or self.optimizer is None:
-            self.optimizer = self._build_optimizer(settings)
+        self._take_optimizer(settings)
+        assert self.optimizer is not None
         for group in self.optimizer.param_groups:  # a kept one may get another within a stage
             group["weight_decay"] = settings.optimizer.weight_decay
         memory = torch.channels_last if settings.compute.channels_last else torch.contiguous_format
@@ -83,6 +91,7 @@ class Live:
         return {
             "models": self.models.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "parked": self._parked,
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
         }
 
@@ -138,6 +147,27 @@ class Live:
             self.models.to(self.device)
             self._data = data
             self._compiled.clear()
+
+    def _restart(self, settings: Settings) -> None:
+        """Put the model back to how the task builds it, with weights of its own."""
+        seed = derive(self._seed, settings.index, f"restart {settings.model}")
+        fresh = self._task.build(seed)
+        self._task.adapt(fresh, settings.data, derive(seed, 0, f"head {settings.data}"))
+        self.models[settings.model].load_state_dict(fresh[settings.model].state_dict())
+        self.averaged = None
+
+    def _park(self) -> None:
+        if self.optimizer is not None and self._trained is not None:
+            self._parked[self._trained] = self.optimizer.state_dict()
+        self.optimizer = None
+
+    def _take_optimizer(self, settings: Settings) -> None:
+        """Start a new optimizer, or go on with the one that the model had."""
+        parked = self._parked.pop(settings.model, None)
+        if settings.fresh_optimizer or self.optimizer is None:
+            self.optimizer = self._build_optimizer(settings)
+            if parked is not None and not settings.fresh_optimizer:
+                self.optimizer.load_state_dict(parked)
 
     def _build_optimizer(self, settings: Settings) -> torch.optim.Optimizer:
         model = self.models[settings.model]

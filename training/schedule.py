@@ -14,6 +14,7 @@ from training.config import Config
 from training.course import Course
 from training.curves import Constant, Curve, WarmUp, factors
 from training.errors import unknown
+from training.gates import Gate
 from training.layers import match_layers
 from training.optimizers import AdamW, Optimizer
 from training.record import Record
@@ -100,7 +101,10 @@ class Stage(Config):
     """Warm-up before the stage's own curve."""
     optimizer: Optimizer = AdamW()
     keep_optimizer: bool = False
-    """Go on with the optimizer of the stage before instead of starting a new one."""
+    """Go on with the optimizer of the last stage that trained this model, instead of a new one."""
+    restart: bool = False
+    """Begin with the model as the task builds it, with weights drawn anew: training from scratch
+    while the other models stay as they are."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Examples of one optimizer step, over all workers."""
     accumulate: Annotated[int, Field(ge=1)] = 1
@@ -128,11 +132,13 @@ class Stage(Config):
     """What is changed within the stage; the first that holds happens."""
     roll_back: RollBack | None = None
     """When the trial goes back, and to what; looked at before `until`."""
+    only_if: Gate | None = None
+    """The stage is left out where this does not hold when it would begin."""
 
     @property
     def adaptive(self) -> bool:
         """Tell whether what the stage does hangs on its metrics."""
-        return bool(self.until or self.react or self.roll_back)
+        return bool(self.until or self.react or self.roll_back or self.only_if)
 
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Yield (field, rule) of all rules."""
@@ -149,6 +155,8 @@ class Stage(Config):
             raise ValueError(f"batch_size must be a multiple of accumulate ({self.accumulate})")
         if all(value == "frozen" for value in self.groups.values()):
             raise ValueError("groups: at least one layer group must be trainable")
+        if self.restart and self.keep_optimizer:
+            raise ValueError("keep_optimizer: what restarts has a new optimizer")
         return self
 
 
@@ -165,6 +173,8 @@ class Facts:
     loss: tuple[tuple[str, float], ...]
     """(loss term, default weight)."""
     place: Place
+    absent: tuple[tuple[str, str], ...] = ()
+    """(loss term, why its weight must be 0)."""
 
 
 class Fork(Config):
@@ -219,6 +229,14 @@ class Schedule(Config):
     def adaptive(self) -> bool:
         """Tell whether what comes next hangs on the metrics of what was."""
         return any(stage.adaptive for stage in self.stages)
+
+    def without_rules(self) -> Schedule:
+        """Return what is trained where no rule ever holds; gates stay."""
+        if not self.adaptive:
+            return self
+        rules: dict[str, Any] = {"until": None, "react": (), "roll_back": None}
+        stages = (stage.model_copy(update=rules) for stage in self.stages)
+        return self.model_copy(update={"stages": tuple(stages)})
 
     def stage_at(self, history: Sequence[Record], index: int) -> Stage:
         """Return the stage to which a segment belongs, `history[index]` or the next one."""
@@ -355,6 +373,7 @@ def _realise(
         ema_decay=stage.ema_decay,
         compute=compute,
         place=facts.place,
+        restart=stage.restart and epoch == 0,
     )
 
 

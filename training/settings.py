@@ -100,6 +100,8 @@ class Settings:
     """Decay per step of the averaged weights, or None."""
     compute: Compute
     place: Place
+    restart: bool = False
+    """Begin with the model as the task builds it, whatever came before."""
 
     @property
     def num_steps(self) -> int:
@@ -111,6 +113,8 @@ class Settings:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("optimizer", "augment", "compute"):
             data[name] = dict(_dumped(data[name]))
+        if not self.restart:
+            del data["restart"]  # keys are older than this field
         return data | {"place": dict(vars(self.place))}
 
 

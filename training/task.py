@@ -23,7 +23,10 @@ keeps beside the metrics.
 
 
 class Task(Protocol):
-    """What is learned. One object serves all trials of a task in a process."""
+    """What is learned. One object serves all trials of a task in a process.
+
+    It may also have `absent_terms()`: loss term -> why its weight must be 0 as it is configured.
+    """
 
     @property
     def name(self) -> str:
@@ -95,6 +98,7 @@ def facts_of(task: Task, *, seed: int, place: Place) -> Facts:
         layers=tuple((model, tuple(layers)) for model, layers in task.layers().items()),
         loss=tuple(task.loss_terms().items()),
         place=place,
+        absent=tuple(getattr(task, "absent_terms", dict)().items()),
     )
 
 

@@ -53,17 +53,19 @@ def walk(
 
 
 def foresee(
-    schedule: Schedule, facts: Facts, known: Callable[[str], Record | None] = lambda key: None
+    schedule: Schedule, facts: Facts, known: Callable[[str], Record | None] | None = None
 ) -> tuple[str, ...]:
     """Return the keys of all segments that a trial comes through, in their order.
 
     A schedule that looks at its metrics is followed by the records that are `known`, and from
     there on as if none of its rules held. `known` must not know a key without those before it.
     """
+    if known is None:  # the same keys, without looking back at every segment
+        schedule = schedule.without_rules()
     visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
         visited.append(_path(schedule, visited, history, settings, facts)[-1])
-        record = known(visited[-1].key) if schedule.adaptive else None
+        record = known(visited[-1].key) if known and schedule.adaptive else None
         history.append(record or UNKNOWN)
         if record is not None and diverged(schedule, history):
             break

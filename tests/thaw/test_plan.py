@@ -12,7 +12,7 @@ from search_spaces.dimensions import Ask, Choice, Int
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of, study
 from tests.thaw.helpers import FACTS, HEAD_ONLY, Thaw, publish
-from thaw.plan import Plan, draw, make_plan
+from thaw.plan import Hours, Plan, draw, make_plan
 from trainables.spec import TrialSpec
 from training.config import Config
 from training.schedule import Facts, Schedule, Stage
@@ -76,7 +76,7 @@ def plan_of(
         facts,
         seed=0,
         store=Store(str(store)),
-        hours_per_epoch=hours,
+        hours=None if hours is None else Hours(others=hours),
     )
 
 
@@ -175,7 +175,7 @@ def test_the_json_has_the_fields_that_are_promised(thaw: Thaw, tmp_path: Path) -
     assert got["merge_rate"] == got["segments_naive"] / got["segments_shared"]
     assert set(got["sharing_by_dimension"]) == {d.name for d in study("lr_sequence").dimensions}
     for strategy in got["strategies"]:
-        assert set(strategy) == {"name", "stages", "hours"}
+        assert set(strategy) == {"name", "stages", "models", "hours"}
         assert strategy["hours"] == sum(stage["epochs"] for stage in strategy["stages"])
 
 

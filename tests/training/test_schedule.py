@@ -200,7 +200,7 @@ def test_a_schedule_of_another_shape_is_refused(data: Any, message: str) -> None
         ),
         ({"groups": {"layer5": 1, "*": 1}}, r"groups: 'layer5'.*allowed: stem, layer1"),
         ({"groups": {"head": 1}}, r"stages\.0 \(s\)\.groups: no row covers .*'stem'"),
-        ({"keep_optimizer": True}, r"keep_optimizer: the stage before must train the same model"),
+        ({"keep_optimizer": True}, r"keep_optimizer: the last stage that trains the same model"),
         ({"data_fraction": 0.001}, r"data_fraction: 0\.001 of 'target' is 0 examples, fewer than"),
     ],
     ids=lambda value: str(value)[:30],
