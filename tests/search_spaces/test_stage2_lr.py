@@ -26,9 +26,7 @@ def facts() -> Facts:
 
 def plan(seed: int, folder: str) -> Plan:
     points = draw(STUDY, FULL, {}, 24, seed)
-    return make_plan(
-        STUDY, FULL, {}, points, facts(), seed=seed, store=Store(folder), hours_per_epoch=None
-    )
+    return make_plan(STUDY, FULL, {}, points, facts(), seed=seed, store=Store(folder), hours=None)
 
 
 def last(config: Settings, values: dict[str, Any]) -> Stage:
