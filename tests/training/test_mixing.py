@@ -74,7 +74,8 @@ def test_mixup_is_the_papers() -> None:
 def cut(one: np.ndarray, other: np.ndarray, share: float, x: float, y: float) -> Any:
     """Cut and fill as the code of the CutMix paper does; return images and the real share."""
     height, width = one.shape[-2:]
-    side = np.sqrt(np.float32(1 - share))  # single precision, in which 0.9 of 10 px is all of 9
+    # Single precision by the same root, since floors turn the last bit into a pixel.
+    side = (1 - torch.tensor(share)).sqrt().numpy()
     half_h, half_w = int(height * side / 2), int(width * side / 2)
     middle_y, middle_x = int(np.float32(y) * height), int(np.float32(x) * width)
     top, bottom = (int(np.clip(middle_y + s * half_h, 0, height)) for s in (-1, 1))
