@@ -36,18 +36,17 @@ class Proposer:
     def __call__(self, trial: optuna.Trial | FrozenTrial) -> Proposal:
         """Return the proposal of a trial that is new, unfinished, or ended in an earlier run."""
         ask = Ask(trial, self.pinned)
-        schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
-        self.spec.model_copy(update={"schedule": schedule}).check(self.facts)
+        spec = self._spec(ask)
         told = trial.user_attrs if isinstance(trial, FrozenTrial) else {}
         until = told.get("segments", 0) if self.replay_ends else 0
         assignment = Assignment(
             f"{trial.number:04}",
-            self.spec.model_copy(update={"schedule": schedule}),
+            spec,
             self.facts,
             until,
             told.get("ended", ""),
         )
-        keys = foresee(schedule, self.facts)
+        keys = foresee(spec.schedule, self.facts)
         return Proposal(
             values=ask.values,
             assignment=assignment,
@@ -62,6 +61,11 @@ class Proposer:
 
     def _from_values(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
         ask = Ask(Given(dict(values)), self.pinned)
+        return ask.values, self._spec(ask).schedule
+
+    def _spec(self, ask: Ask) -> TrialSpec:
+        """Return the whole trial that `ask` answers; raise `UserError` where it does not fit."""
         schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
-        self.spec.model_copy(update={"schedule": schedule}).check(self.facts)
-        return ask.values, schedule
+        spec = self.spec.model_copy(update={"schedule": schedule})
+        spec.check(self.facts)
+        return spec

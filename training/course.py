@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from training.record import Record
 
 if TYPE_CHECKING:
-    from training.schedule import Reaction, RollBack, Stage
+    from training.actions import Reaction, RollBack
+    from training.schedule import Stage
 
 
 class Course:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from training.record import Record
-from training.schedule import Schedule
+from training.schedule import Schedule, Stage
 
 EXPLOSION = 10.0
 """A training loss this many times its first value has exploded."""
@@ -24,14 +24,10 @@ def diverged(schedule: Schedule, history: Sequence[Record]) -> bool:
     loss = history[-1].metrics["train_loss"]
     if not math.isfinite(loss):
         return True
-    now = _measured(schedule, history, len(history) - 1)
-    first = next(i for i in range(len(history)) if _measured(schedule, history, i) == now)
-    return loss > EXPLOSION * abs(history[first].metrics["train_loss"])
+    levels = [_measured(stage) for stage in schedule.stages_of(history)]
+    return loss > EXPLOSION * abs(history[levels.index(levels[-1])].metrics["train_loss"])
 
 
-def _measured(
-    schedule: Schedule, history: Sequence[Record], index: int
-) -> tuple[str, str, tuple[tuple[str, float], ...]]:
+def _measured(stage: Stage) -> tuple[str, str, tuple[tuple[str, float], ...]]:
     """Return what decides the level of a segment's loss."""
-    stage = schedule.stage_at(history, index)
     return stage.model, stage.data, tuple(sorted(stage.loss.items()))

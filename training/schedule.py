@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from training.actions import Reaction, RollBack
 from training.config import Config
 from training.course import Course
 from training.curves import Constant, Curve, WarmUp, factors
-from training.errors import unknown
 from training.gates import Gate
 from training.layers import match_layers
 from training.optimizers import AdamW, Optimizer
@@ -25,55 +24,6 @@ SAME_OPTIMIZER = ("model", "data", "optimizer")
 """What two stages must have in common for one to go on with the optimizer of the other."""
 
 Multiplier = Annotated[float, Field(gt=0)] | Literal["frozen"]
-
-
-class Reaction(Config):
-    """What a stage changes from the next epoch on when a rule holds; then the rule looks anew."""
-
-    when: Rule
-    lr: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the LR."""
-    weight_decay: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the weight decay."""
-    freeze: tuple[str, ...] = ()
-    """Globs of layer groups that do not train any more."""
-    times: Annotated[int, Field(ge=1)] = 1
-    """How often it may happen."""
-
-    @model_validator(mode="after")
-    def _changes(self) -> Self:
-        if self.lr == self.weight_decay == 1 and not self.freeze:
-            raise ValueError("changes nothing: give lr, weight_decay or freeze")
-        return self
-
-
-class RollBack(Config):
-    """Go back to the best checkpoint of an earlier stage when a rule holds."""
-
-    when: Rule
-    to: str = ""
-    """Name of the stage, which has the same data and model; none is the one before."""
-    metric: str = "val_accuracy"
-    """What decides which checkpoint is the best."""
-    mode: Literal["min", "max"] = "max"
-    """Whether smaller or larger is better."""
-    tries: Annotated[int, Field(ge=0)] = 0
-    """How often the stage is begun again from there; after that it is over."""
-    lr: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the LR of each further try."""
-
-    @model_validator(mode="after")
-    def _tries_differ(self) -> Self:
-        if self.tries and self.lr == 1:
-            raise ValueError("lr: a further try at the same LR is the same again; give a factor")
-        return self
-
-    def worth(self, record: Record) -> float:
-        """Return how good a checkpoint is, larger is better; raise `UserError` where unknown."""
-        if self.metric not in record.metrics:
-            raise unknown("metric in roll_back:", self.metric, record.metrics)
-        value = record.metrics[self.metric]
-        return -math.inf if math.isnan(value) else value * (1 if self.mode == "max" else -1)
 
 
 def _all_alike() -> dict[str, Multiplier]:
@@ -246,6 +196,12 @@ class Schedule(Config):
             return self.stages[self.locate(index)[0]]
         course = Course(self.stages, history[: index + 1])
         return self.stages[[*course.visited, course.number][index]]
+
+    def stages_of(self, history: Sequence[Record]) -> list[Stage]:
+        """Return the stage of each segment of `history`."""
+        if not self.adaptive:
+            return [self.stage_at(history, index) for index in range(len(history))]
+        return [self.stages[number] for number in Course(self.stages, history).visited]
 
     def way(self, history: Sequence[Record]) -> Sequence[int]:
         """Return the places in `history` of the segments that led to the present state."""

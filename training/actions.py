@@ -1,0 +1,62 @@
+"""What a stage does when a rule holds: change something, or go back."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from training.config import Config
+from training.errors import unknown
+from training.record import Record
+from training.rules import Rule
+
+
+class Reaction(Config):
+    """What a stage changes from the next epoch on when a rule holds; then the rule looks anew."""
+
+    when: Rule
+    lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the LR."""
+    weight_decay: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the weight decay."""
+    freeze: tuple[str, ...] = ()
+    """Globs of layer groups that do not train any more."""
+    times: Annotated[int, Field(ge=1)] = 1
+    """How often it may happen."""
+
+    @model_validator(mode="after")
+    def _changes(self) -> Self:
+        if self.lr == self.weight_decay == 1 and not self.freeze:
+            raise ValueError("changes nothing: give lr, weight_decay or freeze")
+        return self
+
+
+class RollBack(Config):
+    """Go back to the best checkpoint of an earlier stage when a rule holds."""
+
+    when: Rule
+    to: str = ""
+    """Name of the stage, which has the same data and model; none is the one before."""
+    metric: str = "val_accuracy"
+    """What decides which checkpoint is the best."""
+    mode: Literal["min", "max"] = "max"
+    """Whether smaller or larger is better."""
+    tries: Annotated[int, Field(ge=0)] = 0
+    """How often the stage is begun again from there; after that it is over."""
+    lr: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the LR of each further try."""
+
+    @model_validator(mode="after")
+    def _tries_differ(self) -> Self:
+        if self.tries and self.lr == 1:
+            raise ValueError("lr: a further try at the same LR is the same again; give a factor")
+        return self
+
+    def worth(self, record: Record) -> float:
+        """Return how good a checkpoint is, larger is better; raise `UserError` where unknown."""
+        if self.metric not in record.metrics:
+            raise unknown("metric in roll_back:", self.metric, record.metrics)
+        value = record.metrics[self.metric]
+        return -math.inf if math.isnan(value) else value * (1 if self.mode == "max" else -1)
