@@ -1,13 +1,14 @@
 """Best validation metric against segments trained: thaw, and plain Ray Tune with OptunaSearch.
 
     python -m benchmarks.quality_at_budget [--tiny] [--study NAME] [--seeds 10] [--store DIR]
-                                           [--record]
+                                           [--scheduler asha-promote] [--record]
 
 Plain is what a careful user runs: Ray's `OptunaSearch` (TPE as it comes) with Ray's
 `ASHAScheduler`, 64 trials, each from the checkpoint that ends what all trials of the study have in
-common. Thaw is `ScheduleSearcher` over its own TPE with the same ASHA: grace period of the study,
-reduction factor 3, rungs at the same epochs. Both try the study's own points first and run two
-trials at a time; the common trunk is counted once on both sides. Ten searches a side differ in the
+common. Thaw is `ScheduleSearcher` over its own TPE with its promoting ASHA, rungs at shares of a
+trial's own schedule (`--scheduler asha`: with the same ASHA as plain, rungs at the same epochs);
+grace period of the study and reduction factor 3 on both sides. Both try the study's own points
+first and run two trials at a time; the common trunk is counted once on both sides. Ten searches a side differ in the
 sampler's seed. Since the question is what a budget buys, thaw asks for trials until it has trained
 as many segments as plain needed for its 64 (or has run four times as many trials).
 
@@ -58,6 +59,7 @@ _RECORDED = ("unfreeze_timing",)
 _TRIALS = 64
 _SLOTS = 2
 _MOST_TRIALS = 4
+_RUNG_BY = {"asha-promote": "progress", "asha": "epochs"}
 _TARGETS = {"segments_to_match": ("<=", 0.5)}
 
 
@@ -105,18 +107,19 @@ class Pair:
     """Thaw with the same number of trials instead of the same number of segments."""
 
 
-def compare(task: Task, num_trials: int, seeds: int) -> list[Pair]:
-    """Search on both sides with each of so many seeds."""
+def compare(task: Task, num_trials: int, seeds: int, scheduler: str) -> list[Pair]:
+    """Search on both sides with each of so many seeds, thaw with one of `_RUNG_BY`."""
     study = task.study
     keys = [task.keys(values) for values in fixed_list(study, num_trials)]
     trunk = keys[0][: needed(keys).common]
     run: dict[str, Any] = {"points": study.points, "num_slots": _SLOTS}
+    ours = {**run, "scheduler_name": scheduler, "rung_by": _RUNG_BY[scheduler]}
     pairs = []
     for seed in range(seeds):
         plain = Curve(study.metric, study.mode, len(trunk))
         run_plain(task, trunk=trunk, num_trials=num_trials, seed=seed, callbacks=[plain], **run)
         same = Curve(study.metric, study.mode, 0)
-        run_thaw(task, num_trials=num_trials, seed=seed, callbacks=[same], **run)
+        run_thaw(task, num_trials=num_trials, seed=seed, callbacks=[same], **ours)
         thaw = Curve(study.metric, study.mode, 0)
         run_thaw(
             task,
@@ -124,7 +127,7 @@ def compare(task: Task, num_trials: int, seeds: int) -> list[Pair]:
             most_trained=plain.segments[-1],
             seed=seed,
             callbacks=[thaw],
-            **run,
+            **ours,
         )
         task.tidy()
         pairs.append(Pair(plain=plain, thaw=thaw, same_trials=same))
@@ -218,6 +221,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="3 seeds of 8 trials on two moons")
     parser.add_argument("--study", choices=_STUDIES, help="compare on this study; default: on all")
     parser.add_argument("--seeds", type=int, default=10, help="searches on each side")
+    parser.add_argument(
+        "--scheduler", choices=list(_RUNG_BY), default="asha-promote", help="of thaw's side"
+    )
     parser.add_argument("--record", action="store_true", help="train anew, and write the recording")
     parser.add_argument("--store", help="keep in this folder what is trained; default: nowhere")
     arguments = parser.parse_args()
@@ -230,7 +236,7 @@ def main() -> None:
         recording = Recording(study.name)
         with tempfile.TemporaryDirectory(prefix="thaw-bench-") as folder:
             task = Task(study, arguments.store or folder, None if arguments.record else recording)
-            pairs = compare(task, num_trials, seeds)
+            pairs = compare(task, num_trials, seeds, arguments.scheduler)
         if arguments.record and name in _RECORDED:
             recording.write(task.outcomes)
         sign = 1 if study.mode == "max" else -1

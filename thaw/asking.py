@@ -1,13 +1,15 @@
 """Trials from Optuna, and the truth to Optuna about them.
 
 A finished trial is COMPLETE with its best value, one that a scheduler stopped is PRUNED with its
-intermediate values, and so is a diverged one; an error is FAIL.
+intermediate values, and so is a diverged one; an error is FAIL. A trial that is paused may still
+become any of these, so Optuna holds it as RUNNING; samplers are shown it as PRUNED meanwhile.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -15,6 +17,36 @@ from optuna.trial import FrozenTrial, TrialState
 
 from thaw.sampling import begun
 from thaw.trials import Proposal
+
+
+class _Judged(optuna.Study):
+    """A study whose paused trials look pruned: they were judged, though they may yet go on.
+
+    As RUNNING ones they would teach a sampler nothing, or count as bad until they end.
+    """
+
+    def __init__(self, study: optuna.Study, paused: Container[int]) -> None:
+        """Look at `study`; `paused` holds the numbers of the trials that are paused now."""
+        super().__init__(study.study_name, study._storage)
+        self._paused = paused
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, use_cache=use_cache)
+        return [
+            trial for trial in map(self._shown, trials) if states is None or trial.state in states
+        ]
+
+    def _shown(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.state != TrialState.RUNNING or trial.number not in self._paused:
+            return trial
+        pruned = copy.copy(trial)
+        pruned.state = TrialState.PRUNED
+        return pruned
 
 
 class OptunaSource:
@@ -32,7 +64,8 @@ class OptunaSource:
 
         A study with two directions is told device-seconds as the second value.
         """
-        self._study = study
+        self._paused: set[int] = set()
+        self._study = _Judged(study, self._paused)
         self._propose = propose
         self._num_trials = num_trials
         self._sampler = sampler
@@ -70,9 +103,18 @@ class OptunaSource:
             reported.add(epoch)
             self._trials[proposal.name].report(value, epoch)
 
+    def pause(self, proposal: Proposal) -> None:
+        """Let samplers learn from a trial that a scheduler paused."""
+        self._paused.add(self._trials[proposal.name].number)
+
+    def go_on(self, proposal: Proposal) -> None:
+        """Take in that a paused trial goes on."""
+        self._paused.discard(self._trials[proposal.name].number)
+
     def tell(self, proposal: Proposal, ended: str, num_segments: int) -> None:
         """Tell how the trial ended."""
         trial = self._trials.pop(proposal.name)
+        self._paused.discard(trial.number)
         self._reported.pop(proposal.name)
         if ended == "failed":
             self._study.tell(trial.number, state=TrialState.FAIL)

@@ -121,6 +121,8 @@ class ScheduleSearcher(Searcher):
         ended = "failed" if failed or result is None else result["ended"] or "stopped"
         if ended == "stopped" and self._pausing is not None:
             self._paused[proposal.name] = proposal
+            if not proposal.told:
+                self._source.pause(proposal)
         elif not proposal.told:
             self._source.tell(
                 proposal, ended, proposal.done if result is None else result["segment"]
@@ -149,6 +151,8 @@ class ScheduleSearcher(Searcher):
             if proposal.forked and not proposal.told:
                 self._source.tell(proposal, "stopped", proposal.reached)
                 proposal.told = True
+            if not proposal.told:
+                self._source.go_on(proposal)
             self._restart(proposal.name)
             if self._free(proposal):
                 return proposal

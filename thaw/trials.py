@@ -60,6 +60,12 @@ class Source(Protocol):
     def report(self, proposal: Proposal, epoch: int, value: float) -> None:
         """Take in the finite value of a running trial after an epoch."""
 
+    def pause(self, proposal: Proposal) -> None:
+        """Take in that a scheduler paused the trial: it may go on, or be over."""
+
+    def go_on(self, proposal: Proposal) -> None:
+        """Take in that a paused trial goes on."""
+
     def tell(self, proposal: Proposal, ended: str, num_segments: int) -> None:
         """Take in that a trial is over: `finished`, `diverged`, `stopped` or `failed`."""
 
@@ -76,6 +82,12 @@ class FixedList:
         return self._left.pop(0) if self._left else None
 
     def report(self, proposal: Proposal, epoch: int, value: float) -> None:
+        """Let it be."""
+
+    def pause(self, proposal: Proposal) -> None:
+        """Let it be."""
+
+    def go_on(self, proposal: Proposal) -> None:
         """Let it be."""
 
     def tell(self, proposal: Proposal, ended: str, num_segments: int) -> None:
