@@ -8,9 +8,10 @@ Plain is what a careful user runs: Ray's `OptunaSearch` (TPE as it comes) with R
 common. Thaw is `ScheduleSearcher` over its own TPE with its promoting ASHA, rungs at shares of a
 trial's own schedule (`--scheduler asha`: with the same ASHA as plain, rungs at the same epochs);
 grace period of the study and reduction factor 3 on both sides. Both try the study's own points
-first and run two trials at a time; the common trunk is counted once on both sides. Ten searches a side differ in the
-sampler's seed. Since the question is what a budget buys, thaw asks for trials until it has trained
-as many segments as plain needed for its 64 (or has run four times as many trials).
+first and run two trials at a time; the common trunk is counted once on both sides. Ten searches a
+side differ in the sampler's seed. Since the question is what a budget buys, thaw asks for trials
+until it has trained as many segments as plain needed for its 64 (or has run four times as many
+trials).
 
 Everything that decides is real but Tune's processes (`_loop.py`). Segments are those of real
 training on the digits: `unfreeze_timing` from a recording (`_recording.py`; about 0.5 s for each
