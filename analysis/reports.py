@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis.diminishing.options import Options as DiminishingOptions
-from analysis.unfreezing.options import Options as UnfreezingOptions
+from analysis.transfer.options import Options as UnfreezingOptions
 
 if TYPE_CHECKING:
     from analysis.document import Document
@@ -46,6 +46,6 @@ REPORTS = (
         "unfreezing",
         "When unfreezing pays, from a search: the moment, the order, freezing against unfreezing.",
         UnfreezingOptions,
-        "analysis.unfreezing.report",
+        "analysis.transfer.report",
     ),
 )

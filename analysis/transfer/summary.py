@@ -7,10 +7,10 @@ import math
 import pandas as pd
 
 from analysis.shown import shown_range
-from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED
-from analysis.unfreezing.contrast import FEWEST, Contrast
-from analysis.unfreezing.dimensions import BATCHNORM, MODE, MOMENT, PARTIAL, RULE
-from analysis.unfreezing.tables import Tables
+from analysis.transfer.claims import NOT_SUPPORTED, SUPPORTED
+from analysis.transfer.contrast import FEWEST, Contrast
+from analysis.transfer.dimensions import BATCHNORM, MODE, MOMENT, PARTIAL, RULE
+from analysis.transfer.tables import Tables
 
 _QUESTIONS = {
     MOMENT: "When to unfreeze",

@@ -21,10 +21,10 @@ from analysis.shown import (
     words,
 )
 from analysis.steps import shown_step
-from analysis.unfreezing.charts import effect_chart, importance_chart, moment_charts
-from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED, TIME, UNKNOWN
-from analysis.unfreezing.contrast import FEWEST
-from analysis.unfreezing.dimensions import (
+from analysis.transfer.charts import effect_chart, importance_chart, moment_charts
+from analysis.transfer.claims import NOT_SUPPORTED, SUPPORTED, TIME, UNKNOWN
+from analysis.transfer.contrast import FEWEST
+from analysis.transfer.dimensions import (
     BATCHNORM,
     EMA,
     MODE,
@@ -35,8 +35,8 @@ from analysis.unfreezing.dimensions import (
     RULE,
     shown,
 )
-from analysis.unfreezing.summary import answer, caution, shown_contrast
-from analysis.unfreezing.tables import Tables
+from analysis.transfer.summary import answer, caution, shown_contrast
+from analysis.transfer.tables import Tables
 
 _VERDICTS = {SUPPORTED: "good", NOT_SUPPORTED: "bad", UNKNOWN: "weak"}
 _ASKED = {

@@ -13,24 +13,37 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.unfreezing.contrast import Contrast, Flags, Floats, contrast, mean_of
-from analysis.unfreezing.dimensions import EMA, MODE, RESIZE, ROLES, Dimension, role_of
-from analysis.unfreezing.effects import ends
-from analysis.unfreezing.trials import Trials
+from analysis.transfer.contrast import Contrast, Flags, Floats, contrast, mean_of
+from analysis.transfer.dimensions import EMA, MODE, RESIZE, ROLES, role_of
+from analysis.transfer.effects import ends
+from analysis.transfer.strategies import FREEZE, NONE, UNFREEZE, Sample, sample_of
+from analysis.transfer.trials import Trials
 
-SUPPORTED, NOT_SUPPORTED, UNKNOWN = "supported", "not supported", "cannot be told"
+CONFIRMED, REFUTED, UNKNOWN = "confirmed", "refuted", "cannot tell"
 POINTS, TIME = "points", "time"
 _OFF = frozenset({"", "0", "false", "none", "nothing", "no", "off"})
-Sides = Callable[[Dimension], tuple[Flags, Flags]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Some runs against others, and what they are independent by."""
+
+    sample: Sample
+    inside: Flags
+    outside: Flags
+
+
+Sides = Callable[[Trials], Compared | None]
+"""Returns None where the logs say nothing of the question."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An expectation: some trials against others, and the range in which their difference lies."""
+    """An expectation: some runs against others, and the range in which their difference lies."""
 
     text: str
     role: str
-    """Which dimension it is about."""
+    """Which dimension of a search it is about."""
     measure: str
     """`POINTS` of the metric, or `TIME` as a share."""
     low: float
@@ -39,63 +52,45 @@ class Claim:
     sides: Sides
 
 
-def _modes(one: tuple[str, ...], other: tuple[str, ...]) -> Sides:
-    def sides(dimension: Dimension) -> tuple[Flags, Flags]:
-        levels = dimension.levels.str.lower()
-        return levels.isin(one).to_numpy(bool), levels.isin(other).to_numpy(bool)
+def _strategies(one: str, other: str) -> Sides:
+    def sides(trials: Trials) -> Compared | None:
+        sample = sample_of(trials)
+        return None if sample is None else Compared(sample, sample.side(one), sample.side(other))
 
     return sides
 
 
-def _switch(dimension: Dimension) -> tuple[Flags, Flags]:
-    """Return the trials with a switch on, and those with it off; what was not asked is off."""
-    off = dimension.levels.str.lower().isin(_OFF).to_numpy(bool)
-    return ~off, off
+def _switch(role: str) -> Sides:
+    """Return the trials with a switch on, and those with it off; what was not asked is off.
+
+    Where the switch says what grows, size alone is compared with nothing.
+    """
+
+    def sides(trials: Trials) -> Compared | None:
+        dimension = role_of(trials.dimensions, role)
+        if dimension is None:
+            return None
+        levels = dimension.levels.str.lower()
+        on = levels == "size" if "size" in dimension.order else ~levels.isin(_OFF)
+        off = levels == "nothing" if "size" in dimension.order else levels.isin(_OFF)
+        runs = trials.table.assign(done=trials.finished)
+        inside, outside = ((side & runs["done"]).to_numpy(bool) for side in (on, off))
+        return Compared(Sample(runs, trials.clusters, of_seeds=False), inside, outside)
+
+    return sides
 
 
-def _resized(dimension: Dimension) -> tuple[Flags, Flags]:
-    """Return the trials in which the size grows and nothing else, and those without."""
-    if "size" in dimension.order:
-        return _modes(("size",), ("nothing",))(dimension)
-    return _switch(dimension)
-
-
-_UNFREEZE, _FREEZE, _NONE = ("unfreeze",), ("freeze",), ("none",)
+_PAID = _strategies(UNFREEZE, FREEZE)
+_FROZE = _strategies(FREEZE, NONE)
 CLAIMS = (
+    Claim("unfreezing takes 10-20 % more time than freezing", MODE, TIME, 0.10, 0.20, _PAID),
+    Claim("unfreezing gains 1-3 points over freezing", MODE, POINTS, 1, 3, _PAID),
+    Claim("freezing is 2-4 points worse than no freezing", MODE, POINTS, -4, -2, _FROZE),
+    Claim("freezing is faster than no freezing", MODE, TIME, -1, 0, _FROZE),
     Claim(
-        "unfreezing takes 10-20 % more time than freezing",
-        MODE,
-        TIME,
-        0.10,
-        0.20,
-        _modes(_UNFREEZE, _FREEZE),
+        "resizing cuts the time by about 40 %", RESIZE, TIME, -0.5, -0.3, _switch(RESIZE)
     ),
-    Claim(
-        "unfreezing gains 1-3 points over freezing",
-        MODE,
-        POINTS,
-        1,
-        3,
-        _modes(_UNFREEZE, _FREEZE),
-    ),
-    Claim(
-        "freezing is 2-4 points worse than no freezing",
-        MODE,
-        POINTS,
-        -4,
-        -2,
-        _modes(_FREEZE, _NONE),
-    ),
-    Claim(
-        "freezing is faster than no freezing",
-        MODE,
-        TIME,
-        -1,
-        0,
-        _modes(_FREEZE, _NONE),
-    ),
-    Claim("resizing cuts the time by about 40 %", RESIZE, TIME, -0.5, -0.3, _resized),
-    Claim("averaged weights (EMA) gain 0.3-0.7 points", EMA, POINTS, 0.3, 0.7, _switch),
+    Claim("averaged weights (EMA) gain 0.3-0.7 points", EMA, POINTS, 0.3, 0.7, _switch(EMA)),
 )
 COLUMNS = "claim measured interval verdict num_with num_without measure remark"
 
@@ -103,29 +98,32 @@ COLUMNS = "claim measured interval verdict num_with num_without measure remark"
 def claims_table(trials: Trials) -> pd.DataFrame:
     """Return a row for each claim.
 
-    `measured` is a difference of means over finished trials, in the unit of the logs, or a share of
-    time. A claim is supported where the measured figure lies in its range and the interval excludes
-    no difference at all; not supported where interval and range have nothing in common; else it
-    cannot be told.
+    `measured` is a difference of means over finished runs, in the unit of the logs, or a share of
+    time. A claim is confirmed where the measured figure lies in its range and the interval excludes
+    no difference at all; refuted where interval and range have nothing in common; else one cannot
+    tell.
     """
     return pd.DataFrame([_checked(trials, claim) for claim in CLAIMS], columns=COLUMNS.split())
 
 
 def _checked(trials: Trials, claim: Claim) -> dict[str, object]:
-    dimension = role_of(trials.dimensions, claim.role)
-    if dimension is None:
+    compared = claim.sides(trials)
+    if compared is None:
         return _row(claim, None, UNKNOWN, _without(trials, claim))
-    inside, outside = claim.sides(dimension)
-    done = trials.finished
-    of_time = claim.measure == TIME
-    values = trials.column("seconds") if of_time else trials.sign * trials.column("value")
+    of_time, sample = claim.measure == TIME, compared.sample
+    values = sample.column("seconds") if of_time else trials.sign * sample.column("value")
     found = contrast(
-        values, inside & done, outside & done, trials.clusters, trials.options, ratio=of_time
+        values,
+        compared.inside,
+        compared.outside,
+        sample.blocks,
+        trials.options,
+        ratio=of_time,
     )
     if not of_time and trials.unit.name != "points":
         return _row(claim, found, UNKNOWN, f"{trials.metric} is not counted in points")
     if not found.has_interval:
-        few = f"{found.num_with} against {found.num_without} finished trials: too few"
+        few = f"{found.num_with} against {found.num_without} finished runs: too few"
         return _row(claim, found, UNKNOWN, few)
     scale = 1.0 if of_time else trials.unit.scale
     return _row(claim, found, verdict(found, claim.low / scale, claim.high / scale), "")
@@ -134,8 +132,8 @@ def _checked(trials: Trials, claim: Claim) -> dict[str, object]:
 def verdict(found: Contrast, low: float, high: float) -> str:
     """Return what an interval says of the range from `low` to `high`."""
     if found.high < low or found.low > high:
-        return NOT_SUPPORTED
-    return SUPPORTED if low <= found.difference <= high and found.is_told else UNKNOWN
+        return REFUTED
+    return CONFIRMED if low <= found.difference <= high and found.is_told else UNKNOWN
 
 
 def _row(claim: Claim, found: Contrast | None, verdict: str, remark: str) -> dict[str, object]:

@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis.document import Chart
 from analysis.plots import bars, scatter
-from analysis.unfreezing.dimensions import MOMENT
-from analysis.unfreezing.tables import Tables
-from analysis.unfreezing.trials import FINISHED
+from analysis.transfer.dimensions import MOMENT
+from analysis.transfer.tables import Tables
+from analysis.transfer.trials import FINISHED
 
 
 def moment_charts(tables: Tables) -> list[Chart]:

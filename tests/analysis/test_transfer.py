@@ -21,11 +21,11 @@ from analysis.html import html_page
 from analysis.logs import LogError, Logs
 from analysis.markdown import markdown
 from analysis.reports import REPORTS
-from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED, UNKNOWN, verdict
-from analysis.unfreezing.contrast import Contrast, contrast
-from analysis.unfreezing.dimensions import dimensions_of
-from analysis.unfreezing.options import Options
-from analysis.unfreezing.tables import Tables, compute
+from analysis.transfer.claims import NOT_SUPPORTED, SUPPORTED, UNKNOWN, verdict
+from analysis.transfer.contrast import Contrast, contrast
+from analysis.transfer.dimensions import dimensions_of
+from analysis.transfer.options import Options
+from analysis.transfer.tables import Tables, compute
 from tests.analysis.browser import CHROMIUM, HINT, Browser, assert_legible
 from tests.analysis.test_report_output import NASTY, without_scripts
 

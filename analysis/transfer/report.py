@@ -8,16 +8,16 @@ from typing import Any
 from analysis.diminishing.facts import records
 from analysis.document import Document
 from analysis.logs import Logs
-from analysis.unfreezing.options import Options
-from analysis.unfreezing.sections import (
+from analysis.transfer.options import Options
+from analysis.transfer.sections import (
     claims_section,
     details_section,
     dimensions_section,
     question_sections,
     stopping_section,
 )
-from analysis.unfreezing.summary import headline, summary
-from analysis.unfreezing.tables import Tables, compute
+from analysis.transfer.summary import headline, summary
+from analysis.transfer.tables import Tables, compute
 
 
 def report(logs: Logs, options: Options, made: date) -> Document:
