@@ -1,1 +1,1 @@
-"""The report on unfreezing: when it pays, what else mattered, and what a search cannot tell."""
+"""What a search of fine-tuning schedules says: what mattered, and freezing against unfreezing."""

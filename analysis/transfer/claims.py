@@ -87,9 +87,7 @@ CLAIMS = (
     Claim("unfreezing gains 1-3 points over freezing", MODE, POINTS, 1, 3, _PAID),
     Claim("freezing is 2-4 points worse than no freezing", MODE, POINTS, -4, -2, _FROZE),
     Claim("freezing is faster than no freezing", MODE, TIME, -1, 0, _FROZE),
-    Claim(
-        "resizing cuts the time by about 40 %", RESIZE, TIME, -0.5, -0.3, _switch(RESIZE)
-    ),
+    Claim("resizing cuts the time by about 40 %", RESIZE, TIME, -0.5, -0.3, _switch(RESIZE)),
     Claim("averaged weights (EMA) gain 0.3-0.7 points", EMA, POINTS, 0.3, 0.7, _switch(EMA)),
 )
 COLUMNS = "claim measured interval verdict num_with num_without measure remark"

@@ -43,13 +43,11 @@ class Tables:
         return dimension, self.effects[self.effects["dimension"] == dimension.name]
 
     def files(self) -> dict[str, pd.DataFrame]:
-        """Return the tables that are written as CSV, by the names of their files."""
+        """Return the tables that every report writes as CSV, by the names of their files."""
         return {
             "trials": self.listed(),
             "effects": self.effects,
             "importance": self.importance.table,
-            "strategies": self.strategies,
-            "claims": self.claims,
             "seeds": self.noise.seeds,
             "unused": self.unused,
         }

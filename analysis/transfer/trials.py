@@ -36,6 +36,7 @@ class Curve:
     epoch: Floats
     value: Floats
     wall_s: Floats
+    """Seconds since the first epoch on the metric's own data began."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def trials_of(logs: Logs, options: Options) -> Trials:
     metric, _ = choose_metric(logs.points, options.metric)
     mode = direction(metric, options.mode)
     points = logs.points[(logs.points["metric"] == metric) & np.isfinite(logs.points["value"])]
-    curves = {str(run): _curve(part) for run, part in points.groupby("run", observed=True)}
+    curves = _curves(points, logs.points)
     confirmation = _is_confirmation(logs.runs)
     runs = logs.runs[~confirmation]
     dimensions = dimensions_of(runs, runs["status"] == FINISHED)
@@ -129,10 +130,22 @@ def _is_confirmation(runs: pd.DataFrame) -> Flags:
     return (runs[_ORIGIN].notna() & runs[_SEED].notna()).to_numpy(bool)
 
 
-def _curve(points: pd.DataFrame) -> Curve:
+def _curves(points: pd.DataFrame, every: pd.DataFrame) -> dict[str, Curve]:
+    """Return run -> curve; what a run did on other data before is not in its seconds."""
+    first = points.groupby("run", observed=True)["epoch"].min()
+    earlier = every[every["epoch"] < every["run"].map(first).astype(float)]
+    begun = earlier.groupby("run", observed=True)["wall_s"].max().fillna(0.0)
+    return {
+        str(run): _curve(part, float(begun.get(run, 0.0)))
+        for run, part in points.groupby("run", observed=True)
+    }
+
+
+def _curve(points: pd.DataFrame, begun: float) -> Curve:
     epoch = points["epoch"].to_numpy(np.float64)
     at = epoch if np.isfinite(epoch).all() else points["step"].to_numpy(np.float64)
-    return Curve(at, points["value"].to_numpy(np.float64), points["wall_s"].to_numpy(np.float64))
+    wall_s = points["wall_s"].to_numpy(np.float64) - begun
+    return Curve(at, points["value"].to_numpy(np.float64), wall_s)
 
 
 def _head_epochs(runs: pd.DataFrame, moment: Dimension | None) -> pd.Series:
@@ -143,10 +156,13 @@ def _head_epochs(runs: pd.DataFrame, moment: Dimension | None) -> pd.Series:
     found = pd.Series(np.nan, runs.index)
     if moment is not None and moment.is_number:
         found = moment.values.astype(float).reindex(runs.index)
-    for run, stages in (runs["stages"] if "stages" in runs else pd.Series(dtype=object)).items():
-        if stages and stages[0][0] in _HEAD_ALONE:
-            found[run] = float(stages[0][1])
-    return found
+    if "stages" not in runs:
+        return found
+    trained = [
+        float(stages[0][1]) if stages and stages[0][0] in _HEAD_ALONE else np.nan
+        for stages in runs["stages"]
+    ]
+    return pd.Series(trained, runs.index).fillna(found)
 
 
 def _most_memory(points: pd.DataFrame) -> dict[str, float]:
