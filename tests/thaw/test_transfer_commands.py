@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.analysis.browser import assert_legible
 from tests.thaw.helpers import Thaw, write_yaml
 from thaw.cli import app
 from thaw.transfer_commands import RECIPE_NAMES
@@ -110,7 +111,9 @@ def test_lr_find_writes_curve_and_suggestions_and_leaves_no_state(
     rows = list(csv.DictReader(Path("found/tables/steps.csv").read_text().splitlines()))
     assert float(rows[0]["lr"]) == pytest.approx(1e-6) and len(rows) == 30
     assert "range_test" in Path("found/report.html").read_text()
-    assert all(word in out for word in ("valley", "steepest", "found/report.html"))
+    words = ("valley", "steepest", "found/report.html", "wrote found/lr-find.png")
+    assert all(word in out for word in words)
+    assert_legible(Path("found/lr-find.png"))
 
 
 def test_lr_find_takes_other_groups(tmp_path: Path, thaw: Thaw) -> None:
