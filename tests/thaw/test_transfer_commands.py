@@ -54,6 +54,16 @@ def test_recipes_lists_each_with_its_source(thaw: Thaw) -> None:
         assert all(word in words for word in recipe.source.split()), recipe.source
 
 
+def test_recipes_are_named_in_full_in_a_narrow_terminal(
+    thaw: Thaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = thaw("recipes")
+    assert code == 0, err
+    assert [name for name in RECIPES if name not in out.split()] == []
+    assert "…" not in out and max(map(len, out.splitlines())) <= 80
+
+
 def test_a_printed_recipe_is_a_schedule_file(tmp_path: Path, thaw: Thaw) -> None:
     code, out, err = thaw("recipes", "gradual", "--set", "model=test_convnext", "--epochs", "9")
     assert code == 0, err
