@@ -37,6 +37,11 @@ class _Signal(Config):
         """Return the least number of epochs of a stage at which it can hold."""
         return self.patience + 1
 
+    @property
+    def compares(self) -> bool:
+        """Tell whether it needs an earlier stage on the same data."""
+        return False
+
     @abstractmethod
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Tell whether it holds after `records`, at least `needs`; `earlier` are before them."""
@@ -62,7 +67,7 @@ class AccuracySettled(_Signal):
     kind: Literal["accuracy_settled"] = "accuracy_settled"
     metric: str = ""
     """What should grow, a share of 1; none is the system's own."""
-    points: Points = 1.0
+    points: Annotated[float, Field(gt=0, le=100)] = 1.0
     """A change of so many points is one."""
     patience: Epochs = 1
 
@@ -168,6 +173,11 @@ class Hurts(_Signal):
     def needs(self) -> int:
         """Return the patience: the first epoch counts too."""
         return self.patience
+
+    @property
+    def compares(self) -> bool:
+        """Tell that it does."""
+        return True
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Compare the best of the stage with the best of `earlier`; without any it never holds."""
@@ -275,6 +285,12 @@ class Rule(Config):
         """Return the least number of epochs of a stage at which it can hold."""
         needs = [signal.needs for signal in self.all or self.any]
         return max(self.after + 1, max(needs) if self.all else min(needs))
+
+    @property
+    def compares(self) -> tuple[str, ...]:
+        """Return the signals for which it cannot hold without an earlier stage on the same data."""
+        found = tuple(s.kind for s in self.all or self.any if s.compares)
+        return found if self.all or len(found) == len(self.any) else ()
 
     def measured_by(self, metric: str) -> Rule:
         """Return the rule with `metric` for the signals that name none."""

@@ -33,6 +33,7 @@ HEAD: dict[str, Any] = {"name": "head", "groups": {"head": 1.0, "*": "frozen"}, 
 FULL: dict[str, Any] = {"name": "full", "groups": {"head": 1.0, "*": 0.1}}
 SETTLED = {"any": [{"kind": "accuracy_settled", "points": 1.0, "patience": 1}]}
 HURTS = {"any": [{"kind": "hurts", "points": 1.0, "patience": 2}]}
+(SIGNAL,), (HURT,) = SETTLED["any"], HURTS["any"]
 OPENS = {"any": [{"kind": "gap_opens", "points": 5.0, "patience": 1}]}
 ALWAYS = {"any": [{"kind": "accuracy_settled", "points": 100.0, "patience": 1}]}
 NEVER_BETTER = {"any": [{"kind": "plateau", "min_delta": 100.0, "patience": 1}]}
@@ -268,12 +269,28 @@ def test_the_way_to_a_key_leaves_out_what_was_tried_in_vain(tmp_path: Path) -> N
     assert outcome(again) == outcome(visits[-1].record)
 
 
+def test_any_of_several_signals_may_look_at_what_there_is_not() -> None:
+    adaptive(FULL | {"epochs": 4, "until": {"any": [SIGNAL, HURT]}})
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
         (
             [HEAD | {"epochs": 2, "until": {"any": [{"kind": "loss_flat", "patience": 4}]}}],
             r"stages.0 \(head\).until: can never decide.*needs 5 epochs.*ends after 2",
+        ),
+        (
+            [FULL | {"epochs": 4, "until": HURTS}],
+            r"stages.0 \(full\).until: can never decide.*hurts looks at an earlier stage.*after 4",
+        ),
+        (
+            [HEAD | {"data": "source"}, FULL | {"epochs": 4, "until": {"all": [SIGNAL, HURT]}}],
+            r"stages.1 \(full\).until: can never decide.*hurts looks at an earlier stage",
+        ),
+        (
+            [HEAD | {"epochs": 4, "until": {"any": [SIGNAL | {"points": 0}]}}],
+            "points: Input should be greater than 0",
         ),
         (
             [HEAD | {"roll_back": {"when": HURTS}}],
