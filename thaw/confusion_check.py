@@ -11,7 +11,8 @@ from rich.console import Console
 
 from thaw.choosing import choose
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, write_picture
+from thaw.confusion_picture import PICTURE, picture
+from thaw.pictures import write_picture
 from thaw.train import spec_of
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -50,14 +51,14 @@ def check_confusion(
         raise UserError(f"store {asked.store}: no confusion was counted for {what}")
     names = class_names(asked.spec)
     show_confusion(console, ends, names)
-    console.print(write_picture(out or asked.picture, ends, names), soft_wrap=True)
+    console.print(write_picture(out or asked.picture, picture(ends, names)), soft_wrap=True)
 
 
 def _of_search(folder: Path, trial: str | None, store: str | None) -> _Asked:
     facts, (chosen,) = choose(folder, trial or "best:1")
-    picture = folder / PICTURE.replace(".", f"-{chosen.name}.")
+    file = folder / PICTURE.replace(".", f"-{chosen.name}.")
     used = store or facts["options"]["store"]
-    return _Asked(chosen.spec, Place(**facts["place"]), used, picture, "name its --store")
+    return _Asked(chosen.spec, Place(**facts["place"]), used, file, "name its --store")
 
 
 def _of_file(what: str, store: str | None) -> _Asked:

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from search_spaces.study import STUDIES, study
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, write_picture
+from thaw.confusion_picture import PICTURE, picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
+from thaw.pictures import write_picture
 from thaw.preparing import prepare
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
@@ -97,7 +98,7 @@ def train_spec(
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
         if ends:
-            console.print(write_picture(Path(out) / PICTURE, ends, names))
+            console.print(write_picture(Path(out) / PICTURE, picture(ends, names)))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from training.errors import UserError
 from training.schedule import Schedule, Stage
 
 build = Camouflage
+METRIC = "val_iou"
 
 STAGE1_EPOCHS, STUCK_EPOCH, TOTAL_EPOCHS = 30, 86, 120
 """Where stage 1 ends, where the run is stuck, and where it would end, in epochs of `full`."""

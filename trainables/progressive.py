@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,7 +24,7 @@ from training.config import Config
 from training.curves import Constant, Cosine, OneCycle
 from training.errors import UserError, unknown
 from training.optimizers import AdamW, Optimizer
-from training.schedule import Schedule, Stage
+from training.schedule import Schedule, Stage, with_frozen
 
 _TABLES = Path(__file__).parent / "tables"
 _SIZE_STEP = 4
@@ -34,6 +35,8 @@ _COLUMNS = (("unfreeze", "trainable_down_to", "all"), ("freeze", "frozen_up_to",
 """Modes with the column that each uses, and what stands there for nothing."""
 _BLOCKS = 4
 """Blocks of the ResNets that the source documents speak of."""
+_FURTHER = {"unfreeze": "more", "freeze": "fewer"}
+"""What may train from stage to stage."""
 _CURVES = {"constant": Constant(), "cosine": Cosine(), "one_cycle": OneCycle()}
 
 Mode = Literal["unfreeze", "freeze", "both", "none"]
@@ -154,7 +157,8 @@ def progressive(table: Table, situation: Situation, where: str = "table") -> Sch
     """Return the schedule that a table means, without pretraining.
 
     Raises `UserError` that names the stage for blocks that the model has not, for a stage in which
-    nothing trains, and for a batch that is larger than its share of the data.
+    nothing trains, for one that freezes what unfreezing had thawed or the other way round, and for
+    a batch that is larger than its share of the data.
     """
     over_all = table.curve_over == "all"
     curve = _CURVES[table.curve]
@@ -178,7 +182,28 @@ def progressive(table: Table, situation: Situation, where: str = "table") -> Sch
         )
         for number, row in enumerate(table.stages)
     ]
+    _check_direction(table, stages, situation.layers, where)
     return Schedule(stages=tuple(stages), curve=curve if over_all else Constant())
+
+
+def _check_direction(
+    table: Table, stages: Sequence[Stage], layers: tuple[str, ...], where: str
+) -> None:
+    """Refuse a table that goes against its own mode; `both` may go either way."""
+    trained = [
+        {layer for layer, value in with_frozen(stage, set(), layers).items() if value != "frozen"}
+        for stage in stages
+    ]
+    for number, (before, after) in enumerate(pairwise(trained), 1):
+        against = {"unfreeze": before - after, "freeze": after - before}.get(table.mode)
+        if against:
+            does = "freezes" if table.mode == "unfreeze" else "thaws"
+            names = ", ".join(layer for layer in layers if layer in against)
+            raise UserError(
+                f"{_place(where, number, table.stages[number])} {does} {names}, which contradicts "
+                f"mode {table.mode}; allowed: the same or {_FURTHER[table.mode]} from stage to "
+                "stage, or mode both"
+            )
 
 
 def with_batches(table: Table, how: Literal["shrink", "grow", "constant"]) -> Table:

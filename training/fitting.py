@@ -18,7 +18,7 @@ def check(schedule: Schedule, facts: Facts) -> None:
         _check_names(stage, where, facts)
         _check_sizes(stage, where, facts)
         _check_kept(schedule.stages[:number], stage, where)
-        _check_rules(stage, where)
+        _check_rules(schedule.stages[:number], stage, where)
         _check_roll_back(schedule.stages[:number], stage, where)
         _check_gate(schedule.stages[:number], stage, where)
         _check_freezing(stage, where, dict(facts.layers)[stage.model])
@@ -69,13 +69,20 @@ def _check_kept(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
         raise UserError(f"{where}.keep_optimizer: the stage before may go back to another one")
 
 
-def _check_rules(stage: Stage, where: str) -> None:
+def _check_rules(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
+    alone = all(before.data != stage.data for before in earlier)
     for field, rule in stage.rules():
         last = stage.epochs if field.startswith("roll_back") else stage.epochs - 1
         if rule.needs > last:
             raise UserError(
                 f"{where}.{field}: can never decide anything: it needs {rule.needs} epochs, and "
                 f"the stage ends after {stage.epochs} (its `epochs`)"
+            )
+        if alone and rule.compares and stage.roll_back is None:
+            raise UserError(
+                f"{where}.{field}: can never decide anything: {', '.join(rule.compares)} looks at "
+                f"an earlier stage on the same data, and there is none; the stage ends after "
+                f"{stage.epochs} epochs (its `epochs`)"
             )
 
 

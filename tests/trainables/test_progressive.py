@@ -190,6 +190,18 @@ def test_rows_in_mode_both_keep_what_neither_column_freezes() -> None:
             "stages.0 has trainable_down_to, which mode none does not use",
         ),
         (
+            {"mode": "unfreeze"},
+            [ROW | {"trainable_down_to": 2}, ROW | {"name": "last", "trainable_down_to": 1}],
+            "stages.1 (last) freezes layer3, which contradicts mode unfreeze; allowed: the same or "
+            "more from stage to stage, or mode both",
+        ),
+        (
+            {"mode": "freeze"},
+            [ROW | {"frozen_up_to": 2}, ROW],
+            "stages.1 thaws stem, layer1, layer2, which contradicts mode freeze; allowed: the same "
+            "or fewer from stage to stage, or mode both",
+        ),
+        (
             {"mode": "both"},
             [ROW, ROW | {"name": "last", "trainable_down_to": 3, "frozen_up_to": 2}],
             "stages.1 (last): trainable_down_to 3 and frozen_up_to 2 contradict each other: both "

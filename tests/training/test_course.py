@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.helpers import (
     TinyTask,
@@ -18,6 +20,7 @@ from tests.training.helpers import (
     state,
     trainer,
 )
+from training.course import Course, fold
 from training.errors import UserError
 from training.record import Record
 from training.schedule import Schedule
@@ -30,6 +33,7 @@ HEAD: dict[str, Any] = {"name": "head", "groups": {"head": 1.0, "*": "frozen"}, 
 FULL: dict[str, Any] = {"name": "full", "groups": {"head": 1.0, "*": 0.1}}
 SETTLED = {"any": [{"kind": "accuracy_settled", "points": 1.0, "patience": 1}]}
 HURTS = {"any": [{"kind": "hurts", "points": 1.0, "patience": 2}]}
+(SIGNAL,), (HURT,) = SETTLED["any"], HURTS["any"]
 OPENS = {"any": [{"kind": "gap_opens", "points": 5.0, "patience": 1}]}
 ALWAYS = {"any": [{"kind": "accuracy_settled", "points": 100.0, "patience": 1}]}
 NEVER_BETTER = {"any": [{"kind": "plateau", "min_delta": 100.0, "patience": 1}]}
@@ -137,6 +141,71 @@ def test_what_is_foreseen_follows_what_is_known() -> None:
     assert keys[:3] == blind[:3] and len(keys) == 5 and keys[3] not in blind
 
 
+def _until_over(plan: Schedule, seen: list[Record]) -> list[Record]:
+    """Return the records up to the end of the plan, all folds of which were asked for."""
+    taken: list[Record] = []
+    for record in seen:
+        if fold(plan.stages, taken).is_over:
+            break
+        taken.append(record)
+    return taken
+
+
+def _stands(course: Course) -> dict[str, Any]:
+    """Return all that a course says; its stages and history are what it was made from."""
+    return {name: value for name, value in vars(course).items() if name not in _GIVEN}
+
+
+_GIVEN = ("stages", "history")
+_BACK = {"when": HURTS, "tries": 1, "lr": 0.5}
+_REACT = [
+    {"when": OPENS, "lr": 0.5, "freeze": ["stem"], "times": 2},
+    {"when": {"any": [{"kind": "plateau", "patience": 2}]}, "weight_decay": 2.0},
+]
+FOLDED = (
+    adaptive(
+        HEAD | {"epochs": 4, "until": SETTLED},
+        FULL | {"name": "partial", "epochs": 4, "react": _REACT, "roll_back": _BACK},
+        FULL | {"epochs": 5, "until": NEVER_BETTER, "react": _REACT, "roll_back": _BACK},
+    ),
+    adaptive(FULL | {"epochs": 8, "react": _REACT}),
+)
+
+
+@given(
+    plan=st.sampled_from(FOLDED),
+    values=st.lists(st.tuples(*[st.integers(0, 20)] * 3), max_size=20),
+    asked=st.lists(st.integers(0, 20), max_size=8),
+)
+def test_the_kept_fold_is_the_fold_from_nothing(
+    plan: Schedule, values: list[tuple[int, int, int]], asked: list[int]
+) -> None:
+    """Whatever was asked before, also of other histories that end with the same record."""
+    names = ("val_accuracy", "train_accuracy", "val_loss")
+    metrics = [dict(zip(names, (v / 20 for v in row), strict=True)) for row in values]
+    seen = [replace(UNKNOWN, data="target", metrics=one) for one in metrics]
+    whole = _until_over(plan, seen)
+    for num in (*asked, *range(len(whole) + 1)):
+        part = whole[:num]
+        _until_over(plan, [*part[1:], *part[:1], *part[-1:]])
+        straight = Course(plan.stages)
+        for record in part:
+            straight = straight.after(record)
+        found = fold(plan.stages, part)
+        assert _stands(found) == _stands(straight)
+        assert all(a is b for a, b in zip(found.history, part, strict=True))
+
+
+def test_a_step_leaves_the_course_before_as_it_was() -> None:
+    plan = FOLDED[0]
+    course = Course(plan.stages)
+    for record in history(0.3, 0.5, 0.505, 0.6, 0.2, 0.1, 0.1, 0.1):
+        before = dict(vars(course))
+        after = course.after(record)
+        assert vars(course) == before
+        course = after
+
+
 RESUMED = {
     "until": adaptive(HEAD | {"epochs": 4, "until": ALWAYS}, FULL | {"ema_decay": 0.9}),
     "roll_back": adaptive(
@@ -200,12 +269,28 @@ def test_the_way_to_a_key_leaves_out_what_was_tried_in_vain(tmp_path: Path) -> N
     assert outcome(again) == outcome(visits[-1].record)
 
 
+def test_any_of_several_signals_may_look_at_what_there_is_not() -> None:
+    adaptive(FULL | {"epochs": 4, "until": {"any": [SIGNAL, HURT]}})
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
         (
             [HEAD | {"epochs": 2, "until": {"any": [{"kind": "loss_flat", "patience": 4}]}}],
             r"stages.0 \(head\).until: can never decide.*needs 5 epochs.*ends after 2",
+        ),
+        (
+            [FULL | {"epochs": 4, "until": HURTS}],
+            r"stages.0 \(full\).until: can never decide.*hurts looks at an earlier stage.*after 4",
+        ),
+        (
+            [HEAD | {"data": "source"}, FULL | {"epochs": 4, "until": {"all": [SIGNAL, HURT]}}],
+            r"stages.1 \(full\).until: can never decide.*hurts looks at an earlier stage",
+        ),
+        (
+            [HEAD | {"epochs": 4, "until": {"any": [SIGNAL | {"points": 0}]}}],
+            "points: Input should be greater than 0",
         ),
         (
             [HEAD | {"roll_back": {"when": HURTS}}],
