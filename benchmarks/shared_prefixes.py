@@ -31,9 +31,10 @@ without halving.
 Without Ray, `asha_*`: 64 trials of `unfreeze_timing`, or 24 of `stage2_lr`, under ASHA on both
 sides, counted in segments. Ray's own ASHA decides on each side, with the study's grace period,
 reduction factor 3, the same rungs in epochs and two slots, in a loop that stands for Tune
-(`_loop.py`); the segments are trained for real. Careful starts each trial from the end of what all have in common, naive from nothing.
-`asha_bound_careful` says how much sharing there is in what Ray's ASHA chose to train; `promote_*`
-is thaw with its promoting ASHA against the same careful user.
+(`_loop.py`); the segments are trained for real. Careful starts each trial from the end of what all
+have in common, naive from nothing. `asha_bound_careful` says how much sharing there is in what
+Ray's ASHA chose to train; `promote_*` is thaw with its promoting ASHA against the same careful
+user.
 """
 
 from __future__ import annotations
