@@ -20,6 +20,7 @@ from thaw.overrides import split_overrides
 from thaw.predictions import PICTURE as PREDICTIONS
 from thaw.predictions import prediction_ends, prediction_picture
 from thaw.preparing import prepare
+from thaw.train_log import LOG, write_log
 from thaw.watch import watch_of
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
@@ -105,6 +106,8 @@ def train_spec(
     if out is not None:
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
+        records = (visit.record for visit in visits)
+        console.print(write_log(Path(out) / LOG, records, spec.schedule.objective))
         if ends:
             console.print(write_picture(Path(out) / PICTURE, picture(ends, names)))
         drawn = prediction_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)

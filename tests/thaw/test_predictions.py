@@ -1,5 +1,6 @@
 """What a segmenting network predicts after each stage, as a user sees it."""
 
+import csv
 import io
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from analysis.logs import read_logs
 from tests.thaw.helpers import Thaw
 from thaw.confusion_picture import size_of
 from thaw.predictions import prediction_picture
@@ -77,6 +79,11 @@ def test_train_writes_the_picture(file: Path, tmp_path: Path, thaw: Thaw) -> Non
     written = tmp_path / "out/predictions.png"
     assert f"wrote {written}" in text
     assert size_of(written.read_bytes()) == (8 + 4 * 152, 44 + 4 * 152)
+    rows = list(csv.DictReader((tmp_path / "out/metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    read = read_logs([tmp_path / "out"]).points
+    values = read[read["metric"] == "val_iou"]["value"]
+    assert list(values) == [float(row["val_iou"]) for row in rows]
 
 
 def test_a_trial_of_a_search_has_an_image_for_each_stage(file: Path, tmp_path: Path) -> None:
