@@ -13,8 +13,8 @@ segments of that list). Where several studies run, figures have the study's name
 without it is the worst of them. Times are without the start of Ray; thaw goes first, so that files
 are in the page cache for plain Ray.
 
-Shrunk for `stage2_lr`: 24 drawn images for training and 8 for testing, of 64 px, in place of 256
-and 64, so that an epoch has 6 steps (3 in stage 1); epochs, network, training sizes and batches are
+Shrunk for `stage2_lr`: 12 drawn images for training and 4 for testing, of 64 px, in place of 256
+and 64, so that an epoch has 3 steps (1 in stage 1); epochs, network, training sizes and batches are
 those of the sample preset. `planned_*` is 24 trials of its full preset, in segments and by plan.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
