@@ -1,6 +1,6 @@
 """Segments and time of the same trials: plain Ray Tune against thaw, and under halving.
 
-    python -m benchmarks.shared_prefixes [--tiny] [--study NAME] [--trials 24]
+    python -m benchmarks.shared_prefixes [--tiny] [--study NAME] [--trials 24] [--no-ray]
 
 First, for each study, one fixed list of trials (the study's points and random ones) twice: through
 the pattern of Ray's own guide (`_ray_pattern.py`), every trial from nothing, and through
@@ -40,6 +40,7 @@ user.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -273,6 +274,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="2 trials of lr_sequence on two moons")
     parser.add_argument("--study", choices=CASES, help="compare on this study; default: on all")
     parser.add_argument("--trials", type=int, default=24, help="trials of each study, at least 2")
+    parser.add_argument("--no-ray", action="store_true", help="only what takes no cluster")
     arguments = parser.parse_args()
     num_trials = 2 if arguments.tiny else max(2, arguments.trials)
     found: dict[str, dict[str, float]] = {}
@@ -281,18 +283,27 @@ def main() -> None:
         cases = [tiny()] if arguments.tiny else [make(Path(data)) for make in chosen]
         for case in cases:
             with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
-                found[case.study.name] = without_ray(case, num_trials, Path(name))
-        with connected(None):
-            for case in cases:
-                with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
-                    found[case.study.name] = (
-                        compare(case, num_trials, Path(name)) | found[case.study.name]
-                    )
-    report("shared_prefixes", merge(found), _targets(cases, num_trials))
+                figures = without_ray(case, num_trials, Path(name))
+            print(f"{case.study.name}, without Ray: {json.dumps(figures)}", flush=True)
+            found[case.study.name] = figures
+        if not arguments.no_ray:
+            compare_all(cases, num_trials, found)
+    merged = merge(found)
+    targets = {name: of for name, of in _targets(cases, num_trials).items() if name in merged}
+    report("shared_prefixes", merged, targets)
+
+
+def compare_all(cases: Sequence[Case], num_trials: int, found: dict[str, dict[str, float]]) -> None:
+    """Run both sides of each case on one Ray instance, and put the figures first in `found`."""
+    with connected(None):
+        for case in cases:
+            with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
+                figures = compare(case, num_trials, Path(name))
+            found[case.study.name] = figures | found[case.study.name]
 
 
 def _targets(cases: Sequence[Case], num_trials: int) -> dict[str, tuple[str, float]]:
-    """Return the targets under the names that `merge` gives the figures."""
+    """Return the targets of figures, under the names that `merge` gives them."""
     targets = dict(_TARGETS)
     for case in cases:
         prefix = f"{case.study.name}_" if len(cases) > 1 else ""
