@@ -95,9 +95,9 @@ def train_spec(
                 decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
             if visit.record.data == spec.schedule.objective:
                 watch.take(len(visits), visit.record.metrics)
-            if watch.says() not in ("", said):
+            if watch.kind not in ("", said):
                 decisions.append(f"\nsegment {len(visits)}: {watch.says()}")
-            said = watch.says()
+            said = watch.kind
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
     ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
