@@ -13,10 +13,10 @@ from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
-from thaw.confusion_images import ConfusionImages
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
+from thaw.stage_images import StageImages
 from thaw.trials import Proposal, Source
 from thaw.view import View, final_table
 from trainables.pool import Workers
@@ -104,7 +104,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
         run_config=tune.RunConfig(
             name=run.folder.name,
             storage_path=str(run.folder.parent),
-            callbacks=[keeper, ConfusionImages(run.store, run.folder)],
+            callbacks=[keeper, StageImages(run.store, run.folder)],
             stop=Halt(table),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),

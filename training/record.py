@@ -43,7 +43,8 @@ class Record:
     peak_bytes: int = 0
     """Most memory that torch held on this process's CUDA device; 0 where it was not measured."""
     tables: dict[str, list[list[int]]] = field(default_factory=dict)
-    """Counts besides the metrics: name -> rows of whole numbers, such as `val_confusion`."""
+    """Counts and drawings besides the metrics: name -> rows of whole numbers, such as
+    `val_confusion`."""
 
     @property
     def device_s(self) -> float:

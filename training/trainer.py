@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from training.confusion import kept
+from training.confusion import Rows, kept
 from training.live import Live
 from training.record import Record
 from training.segment import evaluate_segment, read, train_segment, world_rank
 from training.settings import Place, Settings
 from training.store import Store
 from training.task import Task
+from training.thumbnails import packed
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Trainer:
             restore_s=restore_s,
             micro_batches=self._live.micro_batches(settings),
             peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
-            tables={f"val_{name}": kept(table) for name, table in tables.items()},
+            tables={f"val_{name}": _rows(table) for name, table in tables.items()},
         )
 
     def _everywhere(self, here: bool) -> bool:
@@ -110,3 +111,8 @@ class Trainer:
         votes = torch.tensor(int(here), device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(votes, dist.ReduceOp.MIN)
         return bool(votes.item())
+
+
+def _rows(table: torch.Tensor) -> Rows:
+    """Return the rows of counts (true, predicted), or of drawings (K, P, P)."""
+    return kept(table) if table.ndim == 2 else packed(table)
