@@ -14,6 +14,7 @@ from rich.console import Console
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.confusion_images import ConfusionImages
+from thaw.face_images import FaceImages
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
@@ -26,6 +27,7 @@ from training.store import Store
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 2
+_IMAGES = (ConfusionImages, FaceImages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
         run_config=tune.RunConfig(
             name=run.folder.name,
             storage_path=str(run.folder.parent),
-            callbacks=[keeper, ConfusionImages(run.store, run.folder)],
+            callbacks=[keeper, *(of(run.store, run.folder) for of in _IMAGES)],
             stop=Halt(table),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),

@@ -165,7 +165,8 @@ def cyclic_schedule(
     """Return the stages of a strategy with so many cycles after the first two models.
 
     `cyclic` takes the place of the table's row for DSR in cycles. With `gates` a further cycle is
-    only trained where they let it, and a cycle that was catastrophic is followed by a full retrain.
+    only trained where they let it; a catastrophic one is given up for a full retrain, which forks
+    from the models before it.
     """
     if (strategy == "no_cycle") != (cycles == 0):
         raise UserError(f"cycles: {cycles} is not allowed with strategy {strategy}")
@@ -186,7 +187,10 @@ def cyclic_schedule(
         ends.append(stages[-1].name)
         if gates is not None and strategy == "cyclic":
             fallback = _retrained(config, tables, f"fallback{number}")
-            stages += _gated(fallback, ends, "retrain", gates)
+            first, *others = _gated(fallback, ends, "retrain", gates)
+            assert first.only_if is not None
+            fork = first.only_if.model_copy(update={"back_to": ends[-2]})
+            stages += [first.model_copy(update={"only_if": fork}), *others]
     return Schedule(seed=seed, stages=tuple(stages))
 
 

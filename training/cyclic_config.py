@@ -52,6 +52,8 @@ class CyclicConfig(Config):
     """Starting weights of EdgeFace: `none` (it is pretrained first), or a checkpoint file."""
     dsr_weights: str = "none"
     """Starting weights of DSR: `none` (it is trained first), or a checkpoint file."""
+    other_data: bool = False
+    """Go on with a DSR that was trained on other faces, instead of refusing it."""
     finetuned: bool = False
     """The starting EdgeFace was fine-tuned on DSR's outputs already: that stage is left out."""
     perceptual: str = "edgeface"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from training.confusion import kept
+from training.confusion import CONFUSION, kept
 from training.live import Live
 from training.record import Record
 from training.segment import evaluate_segment, read, train_segment, world_rank
@@ -96,7 +96,10 @@ class Trainer:
             eval_s=time.perf_counter() - trained,
             restore_s=restore_s,
             micro_batches=self._live.micro_batches(settings),
-            tables={f"val_{name}": kept(table) for name, table in tables.items()},
+            tables={
+                f"val_{name}": kept(table) if name == CONFUSION else table.tolist()
+                for name, table in tables.items()
+            },
         )
 
     def _everywhere(self, here: bool) -> bool:
