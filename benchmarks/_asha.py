@@ -19,19 +19,26 @@ from trainables.slot import TRIAL
 _SLOTS = 2
 
 
-def under_asha(study: Study, points: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, float]:
+def under_asha(
+    study: Study,
+    points: Sequence[Mapping[str, Any]],
+    folder: Path,
+    fields: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
     """Run exactly `points` on both sides, trained for real into `folder`; return the figures.
+
+    `fields` configure the task.
 
     `asha_bound_careful` is what `asha_ratio_careful` would be if thaw trained each distinct one of
     the segments that plain chose to train: the sharing there is in those trials. `promote_*` is
-    thaw with its promoting ASHA, rungs at shares of a trial's own schedule (its default), against
-    the same careful user. `*_best_*` are the best values found.
+    thaw with its promoting ASHA, whose rungs are at what the study compares trials by (its
+    default), against the same careful user. `*_best_*` are the best values found.
     """
-    task = Task(study, str(folder))
+    task = Task(study, str(folder), task=fields)
     keys = [task.keys(values) for values in points]
     trunk = keys[0][: needed(keys).common]
     run: dict[str, Any] = {"num_trials": len(points), "num_slots": _SLOTS, "seed": 0}
-    promoting: dict[str, Any] = {"scheduler_name": "asha-promote", "rung_by": "progress"}
+    promoting: dict[str, Any] = {"scheduler_name": "asha-promote", "rung_by": study.rung_by}
     bests = {name: Best(study) for name in ("plain", "thaw", "promote")}
     plain = run_plain(task, points, trunk, callbacks=[bests["plain"]], **run)
     thaw = run_thaw(task, points, callbacks=[bests["thaw"]], **run)

@@ -31,10 +31,17 @@ _STATES_BYTES = 4 * 10**9
 class Task:
     """A study with its task, which is trained in this process on one thread."""
 
-    def __init__(self, study: Study, folder: str, recording: Recording | None = None) -> None:
-        """Train what is not in `recording` into a store in `folder`."""
-        self.study = study
-        self._config = config_of(study, {})
+    def __init__(
+        self,
+        study: Study,
+        folder: str,
+        recording: Recording | None = None,
+        task: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Train what is not in `recording` into a store in `folder`; `task` configures the task."""
+        self._fields = dict(task or {})
+        self._config = config_of(study, self._fields)
+        self.study = study.sized(self._config)
         self._store = Store(folder)
         self._recording = recording
         first = self.any_spec()
@@ -61,7 +68,7 @@ class Task:
 
     def spec(self, schedule: Schedule) -> TrialSpec:
         """Return the whole trial of a schedule."""
-        return TrialSpec(system=self.study.system, schedule=schedule)
+        return TrialSpec(system=self.study.system, task=self._fields, schedule=schedule)
 
     def any_spec(self) -> TrialSpec:
         """Return some trial of the study."""

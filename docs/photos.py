@@ -68,7 +68,7 @@ def main(results: Path) -> None:
             browser.shows("Trial ID", "best/val_accuracy")
             browser.settle()
             browser.photograph(DOCS / "compare_hparams.png")
-        trial = next(iter(sorted(results.glob("*/events.out.tfevents.*.confusion")))).parent
+        trial = next(iter(sorted(results.glob("*/events.out.tfevents.*.images")))).parent
         with tensorboard(trial) as url, Browser(folder / "b", 1400, 960) as browser:
             browser.open(f"{url}#images")
             browser.shows("confusion")

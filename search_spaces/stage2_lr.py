@@ -98,7 +98,6 @@ LADDER: tuple[dict[str, Any], ...] = tuple(
 )
 """The options of the ladder: conservative, aggressive, resolution, still stuck."""
 _CHECKED_AFTER = 10
-_LONGEST = 180
 
 
 def space(ask: Ask, config: Settings, seed: int) -> Schedule:
@@ -138,10 +137,18 @@ def _curve(kind: str, floor: float) -> Curve:
             return Constant()
 
 
-def _epochs(full: int) -> int:
-    return Settings().epochs(full)
+def lengths(config: Settings) -> tuple[int, int]:
+    """Return the most epochs of a trial, and those up to the first check after the resume point.
+
+    Both are counted from where schedules begin: a checkpoint's own epochs are none of theirs.
+    """
+    done = begin(config)
+    at = max(done, config.epochs(STUCK_EPOCH))
+    checked = min(at + config.epochs(_CHECKED_AFTER), config.epochs(TOTAL_EPOCHS))
+    return config.epochs(max(TOTAL.values)) - done, checked - done
 
 
+_SAMPLE = lengths(Settings())
 STUDY = Study(
     name="stage2_lr",
     question="Which stage-2 LR, curve, resolution and length get a run off its plateau?",
@@ -150,7 +157,8 @@ STUDY = Study(
     space=space,
     points=LADDER,
     metric="val_iou",
-    max_epochs=_epochs(_LONGEST),
-    grace_epochs=_epochs(STUCK_EPOCH + _CHECKED_AFTER),
+    max_epochs=_SAMPLE[0],
+    grace_epochs=_SAMPLE[1],
+    lengths=lengths,
     rung_by="last_stage",  # a rung in the trunk would compare what is the same
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search_spaces.dimensions import Ask, Dimension
@@ -52,6 +52,8 @@ class Study:
     """(task configuration, seed=...) -> named schedules whose cost `thaw plan` tells beside."""
     hours_per_epoch: Callable[[Any], Mapping[str, float]] = lambda config: {}
     """Task configuration -> device-hours of an epoch of each model, where they are known."""
+    lengths: Callable[[Any], tuple[int, int]] | None = None
+    """Task configuration -> `max_epochs` and `grace_epochs`, where they hang on it."""
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension by name."""
@@ -59,6 +61,13 @@ class Study:
         if name not in found:
             raise unknown("dimension", name, found)
         return found[name]
+
+    def sized(self, config: Any) -> Study:
+        """Return the study with the lengths that it has under the task configuration `config`."""
+        if self.lengths is None:
+            return self
+        longest, grace = self.lengths(config)
+        return replace(self, max_epochs=longest, grace_epochs=grace)
 
 
 def study(name: str) -> Study:

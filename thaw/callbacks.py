@@ -11,6 +11,7 @@ from ray.tune import Callback, Stopper
 from thaw.budgeting import StoreBudget
 from thaw.results import SCHEDULE, Journal, Row, Table
 from thaw.view import View
+from thaw.watch import Watch, watch_of
 from trainables.slot import TRIAL, Assignment
 from training.files import StoreFull
 
@@ -33,6 +34,7 @@ class Bookkeeper(Callback):
         self._journal = Journal(folder)
         self.budget: StoreBudget | None = None
         self._staged: dict[str, Path] = {}
+        self._watches: dict[str, Watch] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""
@@ -67,6 +69,9 @@ class Bookkeeper(Callback):
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
         row.update(result, self._table.metric, self._table.mode, trained=trained)
+        watch = self._watches.setdefault(row.trial, watch_of(trial.config[TRIAL].spec))
+        watch.take(result["epoch"], result)
+        row.monitor = watch.says()
         if self.budget is not None:
             self.budget.segment(result["key"])
         self._view.refresh()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from thaw.stage_ends import ends_with
 from trainables.spec import TrialSpec
 from training.confusion import CONFUSION, Confusion
 from training.record import Record
@@ -47,16 +48,10 @@ def stage_ends(visited: Iterable[tuple[str, Record]], objective: str) -> list[St
 
     `visited` are (stage, record) in their order; segments on other data have other classes.
     """
-    ends: list[StageEnd] = []
-    epoch = 0
-    previous = ""
-    for segment, (stage, record) in enumerate(visited, 1):
-        if record.data == objective and _TABLE in record.tables:
-            epoch += 1
-            found = StageEnd(stage, epoch, segment, Confusion.of(record.tables[_TABLE]))
-            ends[len(ends) - (stage == previous) :] = [found]
-        previous = stage
-    return ends
+    return [
+        StageEnd(end.stage, end.epoch, end.segment, Confusion.of(end.rows))
+        for end in ends_with(_TABLE, visited, objective)
+    ]
 
 
 def class_names(spec: TrialSpec) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from thaw.choosing import choose
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, write_picture
+from thaw.confusion_picture import PICTURE, picture, write_picture
 from thaw.train import spec_of
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -50,7 +50,7 @@ def check_confusion(
         raise UserError(f"store {asked.store}: no confusion was counted for {what}")
     names = class_names(asked.spec)
     show_confusion(console, ends, names)
-    console.print(write_picture(out or asked.picture, ends, names), soft_wrap=True)
+    console.print(write_picture(out or asked.picture, picture(ends, names)), soft_wrap=True)
 
 
 def _of_search(folder: Path, trial: str | None, store: str | None) -> _Asked:

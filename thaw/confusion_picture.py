@@ -55,15 +55,15 @@ def picture(ends: Sequence[StageEnd], names: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-def write_picture(path: Path, ends: Sequence[StageEnd], names: Sequence[str]) -> str:
-    """Write the picture, aside and renamed; return a line that says so.
+def write_picture(path: Path, png: bytes) -> str:
+    """Write a PNG, aside and renamed; return a line that says so.
 
     Raises `UserError` where it cannot be written.
     """
     aside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(picture(ends, names))
+        aside.write_bytes(png)
         os.replace(aside, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -49,6 +49,8 @@ class Row:
     """Device-seconds of its segments, whoever trained them: what the schedule costs by itself."""
     decisions: str = ""
     """What the rules of its schedule decided, and after which segment."""
+    monitor: str = ""
+    """What the monitor says of it now: for the view, not for the file."""
 
     def update(self, result: dict[str, Any], metric: str, mode: str, *, trained: bool) -> None:
         """Take in the result of one more segment, which this trial `trained` or found."""

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
-from thaw.confusion_images import ConfusionImages
 from thaw.face_images import FaceImages
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
+from thaw.stage_images import StageImages
 from thaw.trials import Proposal, Source
 from thaw.view import View, final_table
 from trainables.pool import Workers
@@ -27,7 +27,7 @@ from training.store import Store
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 2
-_IMAGES = (ConfusionImages, FaceImages)
+_IMAGES = (StageImages, FaceImages)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,8 +42,9 @@ def search(
     A search that is interrupted or comes to a halt returns too: see `run_trials`.
     """
     folder = Path(options.out).absolute()
-    _check(study, options, folder)
     config = config_of(study, task)
+    study = study.sized(config)
+    _check(study, options, folder)
     spec = TrialSpec(
         system=study.system,
         task=task,

@@ -14,10 +14,13 @@ from rich.text import Text
 
 from search_spaces.study import STUDIES, study
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, write_picture
+from thaw.confusion_picture import PICTURE, picture, write_picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
+from thaw.predictions import PICTURE as PREDICTIONS
+from thaw.predictions import prediction_ends, prediction_picture
 from thaw.preparing import prepare
+from thaw.watch import watch_of
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
 from training.errors import UserError
@@ -82,12 +85,18 @@ def train_spec(
     table = Table("segment", "stage", "LR", box=None, pad_edge=False)
     visits: list[Visit] = []
     decisions = Text(style="yellow")
+    watch, said = watch_of(spec, "segment"), ""
     with Live(Group(table, decisions), console=console):
         for visit in walk(spec.schedule, facts, store, trainer.train):
             visits.append(visit)
             _add_row(table, visit, spec.schedule.num_epochs)
             if visit.event:
                 decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
+            if visit.record.data == spec.schedule.objective:
+                watch.take(len(visits), visit.record.metrics)
+            if watch.says() not in ("", said):
+                decisions.append(f"\nsegment {len(visits)}: {watch.says()}")
+            said = watch.says()
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
     ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
@@ -97,7 +106,11 @@ def train_spec(
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
         if ends:
-            console.print(write_picture(Path(out) / PICTURE, ends, names))
+            console.print(write_picture(Path(out) / PICTURE, picture(ends, names)))
+        drawn = prediction_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
+        if drawn:
+            png = prediction_picture(spec, drawn)
+            console.print(write_picture(Path(out) / PREDICTIONS, png))
 
 
 def _task_fields(spec: TrialSpec, pairs: Sequence[str]) -> dict[str, Any]:

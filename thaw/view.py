@@ -73,13 +73,17 @@ class View:
 
     def _render(self) -> Group:
         running = [row for row in list(self._table.rows.values()) if row.status == "running"]
-        table = RichTable("trial", "epoch", "last", "best", "parameters", box=None, pad_edge=False)
-        for row in running[:_SHOWN_RUNNING]:
+        drawn = running[:_SHOWN_RUNNING]
+        watched = ("monitor",) if any(row.monitor for row in drawn) else ()
+        heads = ("trial", "epoch", "last", "best", *watched, "parameters")
+        table = RichTable(*heads, box=None, pad_edge=False)
+        for row in drawn:
             table.add_row(
                 row.trial,
                 str(row.epochs),
                 shown_value(row.last, self._table.metric),
                 shown_value(row.best, self._table.metric),
+                *(Text(row.monitor, style="yellow") for _ in watched),
                 _listed(row),
                 style="dim",
             )
@@ -98,8 +102,11 @@ class View:
         states = ", ".join(f"{number} {status}" for status, number in counts.items())
         ranked = self._table.ranked()
         best = shown_value(ranked[0].best if ranked else math.nan, self._table.metric)
+        said = [f"{r.trial} {r.monitor}" for r in rows if r.status == "running" and r.monitor]
+        told = f" ({', '.join(said)})" if said and not self._console.is_terminal else ""
         return (
-            f"{done}/{self._num_trials} trials done ({states or 'none yet'}), {running} running | "
+            f"{done}/{self._num_trials} trials done ({states or 'none yet'}), {running} running"
+            f"{told} | "
             f"segments: {sum(r.segments_trained for r in rows)} trained, "
             f"{sum(r.segments_reused for r in rows)} reused | best {best} | "
             f"{self._time_left(done)}"

@@ -106,6 +106,11 @@ class Settings(CamouflageConfig):
         return max(1, round(full * self.numbers.epochs))
 
 
+def monitored(config: Settings) -> tuple[str, float]:
+    """Return the metric that the monitor judges runs by, and its pace: epochs for one of its."""
+    return "val_iou", config.numbers.epochs
+
+
 def baseline(config: Settings, *, seed: int) -> Schedule:
     """Return both stages to their end: what a careful user would take without a search."""
     return Schedule(seed=seed, stages=two_stages(config, config.epochs(TOTAL_EPOCHS)))

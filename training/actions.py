@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from training.config import Config
+from training.curves import WarmUp
 from training.errors import unknown
 from training.record import Record
 from training.rules import Rule
@@ -23,30 +24,41 @@ class Reaction(Config):
     """Factor on the weight decay."""
     freeze: tuple[str, ...] = ()
     """Globs of layer groups that do not train any more."""
+    longer: Annotated[int, Field(ge=0)] = 0
+    """Epochs by which the stage is lengthened; its curve is laid out anew over all of them. Such a
+    reaction is looked at when the stage is through, too."""
+    warmup: WarmUp = WarmUp()
+    """Straight line up to the LR from there on, on top of all else."""
     times: Annotated[int, Field(ge=1)] = 1
     """How often it may happen."""
 
     @model_validator(mode="after")
     def _changes(self) -> Self:
-        if self.lr == self.weight_decay == 1 and not self.freeze:
-            raise ValueError("changes nothing: give lr, weight_decay or freeze")
+        if self.lr == self.weight_decay == 1 and not self.freeze and not self.longer:
+            raise ValueError("changes nothing: give lr, weight_decay, freeze or longer")
         return self
 
 
 class RollBack(Config):
-    """Go back to the best checkpoint of an earlier stage when a rule holds."""
+    """Go back to a checkpoint of an earlier stage, or of this one, when a rule holds."""
 
     when: Rule
     to: str = ""
-    """Name of the stage, which has the same data and model; none is the one before."""
+    """Name of the stage, which has the same data and model; none is the one before. In this stage
+    itself a further try goes on from that epoch, on the rest of the curve; where nothing is left of
+    it, from where it began. After an earlier stage it begins again."""
+    pick: Literal["best", "last"] = "best"
+    """Its best checkpoint, or the last one before the rule held."""
     metric: str = "val_accuracy"
     """What decides which checkpoint is the best."""
     mode: Literal["min", "max"] = "max"
     """Whether smaller or larger is better."""
     tries: Annotated[int, Field(ge=0)] = 0
-    """How often the stage is begun again from there; after that it is over."""
+    """How often the stage is tried again from there; after that it is over."""
     lr: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the LR of each further try."""
+    warmup: WarmUp = WarmUp()
+    """Straight line up to the LR of each further try, on top of all else."""
 
     @model_validator(mode="after")
     def _tries_differ(self) -> Self:

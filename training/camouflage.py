@@ -27,6 +27,7 @@ from training.segmenter import Segmented, Segmenter, build_segmenter, layers_of_
 from training.settings import Settings
 from training.structure_loss import border_weights, structure_terms
 from training.task import Totals
+from training.thumbnails import PREDICTIONS, blank, drawn, shown
 
 SAMPLE = "sample"
 """Name of the data set that needs no files."""
@@ -159,11 +160,22 @@ class Camouflage:
         names = ["loss", *_MEASURES, *_per_expert("gate", self.config.num_experts)]
         names += _per_expert("load", self.config.num_experts)
         totals = {name: zero.clone() for name in names} | {"num": zero + len(mine)}
+        drawings = blank(len(images), self.config.image_size, mine.device)
+        places = torch.tensor(shown(len(images))).to(mine.device, non_blocking=True)
         for chosen in mine.split(_EVAL_BATCH):
             found: Segmented = models["model"](images.images(chosen, settings))
             for name, value in self._measure(found, images.masks(chosen), settings).items():
                 totals[name] += value
-        return totals
+            predicted = found.logits.float().sigmoid()
+            drawings += drawn(predicted, chosen, places, drawings.shape[-1])
+        return totals | {PREDICTIONS: drawings}
+
+    def examples(self) -> Tensor:
+        """Return the validation images that are drawn after each segment, (K, 4, S, S) uint8.
+
+        The last channel is the true mask, 0 or 255.
+        """
+        return self._data.val.pixels[shown(len(self._data.val))].cpu()
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         """Return the means over images; of each expert its mean gate, and how often it led.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from training.curves import Constant, WarmUp, factors
 from training.record import Record
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Course:
         """Factor on the stage's weight decay."""
         self.frozen: set[str] = set()
         """Globs of layer groups that were frozen on the way."""
+        self.longer = 0
+        """Epochs by which the stage was lengthened."""
+        self._warm = (0, WarmUp())
         self._tries = 0
         self._reacted = [0] * len(self._stages[number].react if not self.is_over else ())
         self._restart()
@@ -89,6 +93,16 @@ class Course:
         """Return the epochs that the present stage has had since it began, or began again."""
         return len(self.way) - self._begun
 
+    def warming(self, num_steps: int) -> tuple[float, ...]:
+        """Return the LR factors of the next epoch's steps after an action that warms up."""
+        since, warmup = self._warm
+        begin = (len(self.way) - since) * num_steps
+        end = begin + num_steps
+        whole = end + round(warmup.epochs * num_steps)
+        return factors(
+            Constant(), warmup, begin=begin, end=end, num_steps=whole, steps_per_epoch=num_steps
+        )
+
     def take(self, record: Record) -> None:
         """Take in the record of the next segment, and decide what follows."""
         place, stage = len(self._history), self._stages[self.number]
@@ -96,11 +110,14 @@ class Course:
         self.way.append(place)
         self.visited.append(self.number)
         event = self._decide(stage) if stage.adaptive and record.metrics else ""
-        if not event and self.epoch == stage.epochs:
+        if not event and self._is_through(stage):
             self._begin(self.number + 1)
         said, self._gated = [event, *self._gated], []
         if any(said) and record.metrics:
             self.events[place] = "; ".join(filter(None, said))
+
+    def _is_through(self, stage: Stage) -> bool:
+        return self.epoch == stage.epochs + self.longer
 
     def _decide(self, stage: Stage) -> str:
         """Do what the first rule that holds says, and return it in words; nothing where none."""
@@ -108,13 +125,12 @@ class Course:
         back = stage.roll_back
         if back is not None and (why := back.when.holding(mine, earlier)):
             return f"{', '.join(why)}: back to {self._roll_back(back)}"
-        if self.epoch == stage.epochs:
-            return ""
-        if stage.until is not None and (why := stage.until.holding(mine, earlier)):
+        through = self._is_through(stage)
+        if not through and stage.until is not None and (why := stage.until.holding(mine, earlier)):
             self._begin(self.number + 1)
             return f"{', '.join(why)}: {stage.name} ends"
         for number, reaction in enumerate(stage.react):
-            left = self._reacted[number] < reaction.times
+            left = self._reacted[number] < reaction.times and (reaction.longer or not through)
             if left and (why := reaction.when.holding(*self._seen(self._since))):
                 self._reacted[number] += 1
                 return f"{', '.join(why)}: {self._react(reaction)}"
@@ -126,8 +142,12 @@ class Course:
         self.lr *= reaction.lr
         self.weight_decay *= reaction.weight_decay
         self.frozen.update(reaction.freeze)
-        factors = {"LR": reaction.lr, "weight decay": reaction.weight_decay}
-        changes = [f"{name} x {factor:g}" for name, factor in factors.items() if factor != 1]
+        self.longer += reaction.longer
+        self._warm = (len(self.way), reaction.warmup)
+        changed = {"LR": reaction.lr, "weight decay": reaction.weight_decay}
+        changes = [f"{name} x {factor:g}" for name, factor in changed.items() if factor != 1]
+        if reaction.longer:
+            changes.append(f"{reaction.longer} epochs longer")
         return ", ".join((*changes, *(f"{glob} frozen" for glob in reaction.freeze)))
 
     def _seen(self, since: int) -> tuple[list[Record], list[Record]]:
@@ -137,21 +157,31 @@ class Course:
         return records[since:], [r for r in records[: self._begun] if r.data == data]
 
     def _roll_back(self, back: RollBack) -> str:
-        """Cut the way to the best checkpoint of the earlier stage; begin again, or the next."""
-        name = back.to or self._stages[self.number - 1].name
-        places = [
-            number
-            for number, place in enumerate(self.way[: self._begun])
-            if self._stages[self.visited[place]].name == name
-        ]
-        # Nothing is left of a stage that was itself gone back from: the place where this one began.
-        places = places or [self._begun - 1]
-        best = max(places, key=lambda n: back.worth(self._history[self.way[n]]))
-        del self.way[best + 1 :]
+        """Cut the way to the checkpoint that `back` asks for; try again from there, or go on."""
+        own = back.to == self._stages[self.number].name
+        found = self._found(back, own=own)
+        del self.way[found + 1 :]
+        name = self._stages[self.visited[self.way[found]]].name if self.way else "the beginning"
         if self._tries == back.tries:
             self._begin(self.number + 1)
-            return f"segment {best + 1} ({name}), and on from there"
+            return f"segment {found + 1} ({name}), and on from there"
         self._tries += 1
         self.lr *= back.lr
-        self._restart()
-        return f"segment {best + 1} ({name}), try {self._tries + 1} with LR x {self.lr:g}"
+        self._warm = (len(self.way), back.warmup)
+        if own:
+            self._since = len(self.way)
+        else:
+            self._restart()
+        return f"segment {found + 1} ({name}), try {self._tries + 1} with LR x {self.lr:g}"
+
+    def _found(self, back: RollBack, *, own: bool) -> int:
+        """Return the place on the way of the checkpoint that `back` asks for, -1 for the root."""
+        name = back.to or self._stages[self.number - 1].name
+        before = enumerate(self.way[: self._begun])
+        named = [n for n, place in before if self._stages[self.visited[place]].name == name]
+        places = range(self._begun, len(self.way) - 1) if own else named
+        if not places:  # nothing is left of the stage: the place where this one began
+            return self._begun - 1
+        if back.pick == "last":
+            return places[-1]
+        return max(places, key=lambda n: back.worth(self._history[self.way[n]]))

@@ -70,8 +70,9 @@ def _check_kept(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
 
 
 def _check_rules(stage: Stage, where: str) -> None:
+    at_end = {f"react.{n}.when" for n, reaction in enumerate(stage.react) if reaction.longer}
     for field, rule in stage.rules():
-        last = stage.epochs if field.startswith("roll_back") else stage.epochs - 1
+        last = stage.epochs - (field not in at_end | {"roll_back.when"})
         if rule.needs > last:
             raise UserError(
                 f"{where}.{field}: can never decide anything: it needs {rule.needs} epochs, and "
@@ -85,13 +86,15 @@ def _check_roll_back(earlier: tuple[Stage, ...], stage: Stage, where: str) -> No
         return
     trains = (stage.model, stage.data)
     names = [before.name for before in earlier if (before.model, before.data) == trains]
+    if back.to == stage.name:
+        return
     if not names or (not back.to and earlier[-1].name not in names):
         raise UserError(
             f"{where}.roll_back: there must be a stage before it that trains the same model on "
             "the same data"
         )
     if back.to and back.to not in names:
-        raise unknown(f"stage in {where}.roll_back.to:", back.to, names)
+        raise unknown(f"stage in {where}.roll_back.to:", back.to, [*names, stage.name])
 
 
 def _check_gate(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:

@@ -138,6 +138,15 @@ def second_check(since: Sequence[float]) -> str:
     return "on target" if now >= ON_TARGET else "more epochs" if now >= SHORT else "short"
 
 
+def stuck_since(values: Sequence[float]) -> int:
+    """Return the first place from which on the level gained less than `STUCK_GAIN`.
+
+    `values` are numbers, at least one.
+    """
+    now = level(values)
+    return next(p for p in range(len(values)) if now - level(values[: p + 1]) < STUCK_GAIN)
+
+
 _ADVICE = {
     "explosion": "stop; back to the last good segment, LR / 1.5, warm-up of 5 epochs",
     "stuck": "LR up to 4e-4, floor x 5, larger images",

@@ -40,7 +40,8 @@ class Record:
     """Micro-batches of a step over all processes, more than the settings say where memory ran out;
     0 in records that do not know."""
     tables: dict[str, list[list[int]]] = field(default_factory=dict)
-    """Counts besides the metrics: name -> rows of whole numbers, such as `val_confusion`."""
+    """Counts and drawings besides the metrics: name -> rows of whole numbers, such as
+    `val_confusion`."""
 
     @property
     def device_s(self) -> float:

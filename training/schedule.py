@@ -239,6 +239,7 @@ class Schedule(Config):
         decay = planned.optimizer.weight_decay * course.weight_decay
         stage = planned.model_copy(
             update={
+                "epochs": planned.epochs + course.longer,
                 "lr": planned.lr * course.lr,
                 "optimizer": planned.optimizer.model_copy(update={"weight_decay": decay}),
                 "groups": with_frozen(planned, course.frozen, layers),
@@ -247,7 +248,9 @@ class Schedule(Config):
         stages = (*self.stages[: course.number], stage, *self.stages[course.number + 1 :])
         adapted = self.model_copy(update={"stages": stages})
         settings = adapted._realise(course.number, course.epoch, facts)
-        return replace(settings, index=len(course.way))
+        warming = course.warming(settings.num_steps)
+        lrs = tuple(lr * factor for lr, factor in zip(settings.lrs, warming, strict=True))
+        return replace(settings, index=len(course.way), lrs=lrs)
 
     def _realise(self, number: int, epoch: int, facts: Facts) -> Settings:
         return _realise(self.stages, number, epoch, self.curve, self.warmup, self.compute, facts)

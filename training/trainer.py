@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from training.confusion import CONFUSION, kept
+from training.confusion import CONFUSION, Rows, kept
 from training.live import Live
 from training.record import Record
 from training.segment import evaluate_segment, read, train_segment, world_rank
 from training.settings import Place, Settings
 from training.store import Store
 from training.task import Task
+from training.thumbnails import packed
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,7 @@ class Trainer:
             eval_s=time.perf_counter() - trained,
             restore_s=restore_s,
             micro_batches=self._live.micro_batches(settings),
-            tables={
-                f"val_{name}": kept(table) if name == CONFUSION else table.tolist()
-                for name, table in tables.items()
-            },
+            tables={f"val_{name}": _rows(name, table) for name, table in tables.items()},
         )
 
     def _everywhere(self, here: bool) -> bool:
@@ -109,3 +107,11 @@ class Trainer:
         votes = torch.tensor(int(here), device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(votes, dist.ReduceOp.MIN)
         return bool(votes.item())
+
+
+def _rows(name: str, table: torch.Tensor) -> Rows:
+    """Return the rows of counts, of which (true, predicted) is cut, or of drawings (K, P, P)."""
+    if table.ndim == 3:
+        return packed(table)
+    rows: Rows = kept(table) if name == CONFUSION else table.tolist()
+    return rows

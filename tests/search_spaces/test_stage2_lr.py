@@ -1,10 +1,12 @@
 """The study of a run on a plateau: the ladder, the trunk, and what sharing saves by plan."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import torch
 
 from search_spaces.dimensions import Ask, Given
 from search_spaces.stage2_lr import LADDER, STUDY
@@ -61,6 +63,29 @@ def test_a_run_that_continues_is_asked_for_no_rate() -> None:
         {"curve_on_resume": "continue", "train_px": 384, "deep_supervision": True}
     )
     assert STUDY.space(Ask(trial, {}), FULL, 0).num_epochs == 120
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, (18, 10)),
+        ({"preset": "full", "weights": "none"}, (180, 96)),
+        ({"preset": "full", "resume_epoch": 86}, (94, 10)),
+        ({"preset": "full", "resume_epoch": 115}, (65, 5)),
+    ],
+    ids=str,
+)
+def test_its_lengths_are_those_of_the_preset(
+    fields: dict[str, Any], expected: tuple[int, int], tmp_path: Path
+) -> None:
+    """From where schedules begin to epoch 180, and to the check 10 epochs after the resume point
+    at 86, or to the end of the shortest option."""
+    torch.save({}, tmp_path / "weights.pt")
+    config = Settings.parse({"weights": str(tmp_path / "weights.pt")} | fields)
+    sized = STUDY.sized(config)
+    assert (sized.max_epochs, sized.grace_epochs) == expected
+    longest = STUDY.space(Ask(Given(LADDER[3]), {}), config, 0)
+    assert longest.num_epochs == sized.max_epochs
 
 
 def test_the_sample_takes_a_tenth_of_the_epochs_and_ten_times_the_rates() -> None:

@@ -48,9 +48,7 @@ class Search:
         config = CyclicConfig.parse(TASK | {"resolution": resolution})
         schedule = cyclic_schedule(config, seed=seed, strategy=strategy, cycles=len(levels))
         name = f"{len(self._rows):04d}"
-        spec = TrialSpec(
-            system="cyclic", task=TASK | {"resolution": resolution}, schedule=schedule
-        )
+        spec = TrialSpec(system="cyclic", task=TASK | {"resolution": resolution}, schedule=schedule)
         results = self._publish(schedule.stages, BASE | levels, f"{resolution} {seed}")
         trial = self.folder / name
         trial.mkdir()

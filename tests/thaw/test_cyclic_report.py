@@ -70,9 +70,10 @@ def test_over_three_seeds_there_is_an_interval_of_student(search: Search, tmp_pa
         other.add("cyclic", {"cycle1": (accuracy, 26.5, 0.16)}, seed=seed)
     row = gain(tables(search, other), "cycle1")
     assert row["num_seeds"] == 3
-    # 10, 12 and 14 points: mean 12, s = 2, t(0.975, 2) = 4.303
-    half = 0.04303 * 2 / math.sqrt(3) * 0.5 * 2
-    assert (row["seed_low"], row["seed_high"]) == pytest.approx((0.12 - half, 0.12 + half), rel=1e-3)
+    # Gains of 10, 12 and 14 points: standard error 2 / sqrt(3), t(0.975, 2) = 4.303
+    half = 0.02 / math.sqrt(3) * 4.303
+    ends = (row["seed_low"], row["seed_high"])
+    assert ends == pytest.approx((0.12 - half, 0.12 + half), rel=1e-3)
 
 
 def test_each_cycle_has_the_verdict_of_the_gates(search: Search) -> None:

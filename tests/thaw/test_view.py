@@ -133,6 +133,25 @@ def test_the_view_survives_a_running_trial_without_values() -> None:
     assert "2 running" in text, text
 
 
+def test_the_view_says_what_the_monitor_says() -> None:
+    stuck = row(3, 0.6, "running")
+    stuck.monitor = "plateau since epoch 9"
+    shown = table(row(2, 0.5, "running"), stuck, row(1, 0.9, "finished"))
+    text = words(view_of(shown, width=200))
+    assert "trial epoch last best monitor parameters" in text, text
+    assert "0003 12 60.00 % 60.00 % plateau since epoch 9" in text, text
+    stuck.monitor = ""
+    assert "monitor" not in view_of(shown, width=200)
+
+
 def test_a_log_gets_one_line_at_the_start() -> None:
     text = view_of(table(row(0, 0.5)), width=80, terminal=False)
     assert text == "unfreeze_timing on 2 slots: 24 trials\n"
+
+
+def test_a_log_says_what_the_monitor_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thaw.view._LINE_EVERY_S", -1.0)
+    stuck = row(3, 0.6, "running")
+    stuck.monitor = "plateau since epoch 9"
+    text = words(view_of(table(stuck), width=200, terminal=False))
+    assert "1 running (0003 plateau since epoch 9) | segments" in text, text

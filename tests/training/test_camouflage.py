@@ -17,7 +17,7 @@ from training.schedule import Schedule, Stage
 from training.segment import evaluate_segment, train_segment
 from training.segmenter import build_segmenter, layers_of_segmenter
 from training.settings import Place, Settings
-from training.task import facts_of
+from training.task import Totals, facts_of
 
 TINY: dict[str, Any] = {"image_size": 32, "width": 16, "num_experts": 3}
 
@@ -35,6 +35,11 @@ def settings_of(**fields: Any) -> Settings:
     settings = plan.next([], facts)
     assert settings is not None
     return settings
+
+
+def numbers(totals: Totals) -> dict[str, float]:
+    """Return the totals that are no drawings."""
+    return {name: float(value) for name, value in totals.items() if not value.ndim}
 
 
 def test_the_layer_groups_of_edgenext_go_from_stem_to_head() -> None:
@@ -76,7 +81,7 @@ def test_a_dead_expert_is_seen() -> None:
     experts: Any = live.models["model"].experts
     with torch.no_grad():
         experts.gate.bias.copy_(torch.tensor([0.0, -30.0, 1.0]))
-    val = {k: float(v) for k, v in evaluate_segment(live, task(), settings).items()}
+    val = numbers(evaluate_segment(live, task(), settings))
     metrics = task().metrics({"loss": 1.0, "iou": 0.5, "num": 2}, val)
     assert metrics["val_least_expert"] < 1e-6
     assert metrics["expert_gate/2"] < 1e-6
@@ -89,7 +94,7 @@ def totals(settings: Settings, rank: int = 0) -> dict[str, float]:
     live.prepare(settings)
     models = live.evaluated(settings)
     with torch.no_grad():
-        return {k: float(v) for k, v in task().evaluate(models, settings, rank).items()}
+        return numbers(task().evaluate(models, settings, rank))
 
 
 def test_totals_add_up_over_ranks() -> None:
@@ -98,6 +103,22 @@ def test_totals_add_up_over_ranks() -> None:
     parts = [totals(shared, rank) for rank in range(3)]
     whole = totals(settings)
     assert {k: sum(part[k] for part in parts) for k in whole} == pytest.approx(whole, rel=1e-4)
+
+
+def drawings(rank: int, world_size: int) -> torch.Tensor:
+    settings = replace(settings_of(), place=Place(world_size=world_size))
+    live = Live(task(), 0, "cpu")
+    live.prepare(settings)
+    with torch.no_grad():
+        return task().evaluate(live.evaluated(settings), settings, rank)["predictions"]
+
+
+def test_the_same_four_images_are_drawn_by_however_many_ranks() -> None:
+    whole = drawings(0, 1)
+    parts = [drawings(rank, 3) for rank in range(3)]
+    assert whole.shape == (4, 32, 32) and task().examples().shape == (4, 4, 32, 32)
+    assert (whole - sum(parts)).abs().max() <= 1, "one level, where a value lies on a border"
+    assert all(whole[place].any() for place in range(4))
 
 
 def test_totals_do_not_hang_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

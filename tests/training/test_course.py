@@ -125,6 +125,66 @@ def test_a_gap_that_opens_lowers_the_rates_and_freezes() -> None:
     assert not settings.fresh_optimizer
 
 
+def test_going_back_within_a_stage_goes_on_with_its_curve() -> None:
+    back = {"when": OPENS, "to": "full", "tries": 1, "lr": 0.5, "warmup": {"epochs": 1}}
+    curve = {"kind": "step", "every_epochs": 1, "gamma": 0.1}
+    plan = adaptive(HEAD, FULL | {"epochs": 4, "curve": curve, "roll_back": back})
+    seen = history(0.3, 0.4, 0.5, 0.7, 0.68)
+    seen.append(replace(seen[0], metrics={"val_accuracy": 0.1, "train_accuracy": 0.9}))
+    assert list(plan.way(seen)) == [0, 1, 2, 3]
+    assert plan.event(seen) == "gap_opens: back to segment 4 (full), try 2 with LR x 0.5"
+    settings, again = (plan.next(known, FACTS) for known in (seen, [*seen, *history(0.7)]))
+    assert settings is not None and again is not None
+    assert (settings.index, settings.fresh_optimizer) == (4, False)
+    third, num = 3e-3 * 0.5 * 0.01, settings.num_steps
+    ramp = [0.01 + 0.99 * step / num for step in range(num)]
+    assert settings.lrs == pytest.approx([third * factor for factor in ramp])
+    assert again.lrs == pytest.approx([third * 0.1] * num)
+    assert plan.next([*seen, *history(0.7, 0.7)], FACTS) is None
+
+
+@pytest.mark.parametrize(
+    ("pick", "way"), [("best", [0, 1, 2]), ("last", [0, 1, 2, 3])], ids=["best", "last"]
+)
+def test_the_checkpoint_to_go_back_to_is_chosen(pick: str, way: list[int]) -> None:
+    back = {"when": OPENS, "to": "full", "pick": pick}
+    plan = adaptive(HEAD, FULL | {"epochs": 4, "roll_back": back}, FULL | {"name": "last"})
+    seen = history(0.3, 0.4, 0.7, 0.68)
+    seen.append(replace(seen[0], metrics={"val_accuracy": 0.1, "train_accuracy": 0.9}))
+    assert list(plan.way(seen)) == way
+    assert plan.stage_at(seen, len(seen)).name == "last"
+
+
+def test_a_first_stage_that_fails_at_once_begins_anew() -> None:
+    bad = {"any": [{"kind": "below", "metric": "val_accuracy", "value": 0.5, "patience": 1}]}
+    back = {"when": bad, "to": "full", "tries": 1, "lr": 0.1}
+    plan = adaptive(FULL | {"epochs": 2, "roll_back": back})
+    assert list(plan.way(history(0.1))) == []
+    assert plan.event(history(0.1)) == (
+        "below: back to segment 0 (the beginning), try 2 with LR x 0.1"
+    )
+    settings = plan.next(history(0.1), FACTS)
+    assert settings is not None
+    assert (settings.index, settings.lrs[0], settings.fresh_optimizer) == (
+        0,
+        pytest.approx(3e-4),
+        True,
+    )
+
+
+def test_a_stage_is_lengthened_at_its_end_and_its_curve_with_it() -> None:
+    short = {"any": [{"kind": "below", "metric": "val_accuracy", "value": 0.7, "patience": 3}]}
+    curve = {"kind": "linear"}
+    react = {"when": short, "longer": 3, "times": 2}
+    plan = adaptive(FULL | {"epochs": 3, "curve": curve, "react": [react]})
+    fixed = [adaptive(FULL | {"epochs": num, "curve": curve}) for num in (3, 6, 9)]
+    seen = history(*[0.5] * 9)
+    for num, same_as in ((0, 0), (2, 0), (3, 1), (5, 1), (6, 2), (9, 2)):
+        assert plan.next(seen[:num], FACTS) == fixed[same_as].next(seen[:num], FACTS), num
+    assert plan.event(seen[:3]) == "below: 3 epochs longer"
+    assert plan.next(history(0.5, 0.9, 0.9), FACTS) is None
+
+
 def test_what_is_foreseen_follows_what_is_known() -> None:
     plan = adaptive(HEAD | {"epochs": 4, "until": SETTLED}, FULL)
     blind = foresee(plan, FACTS)
@@ -157,8 +217,31 @@ RESUMED = {
             ],
         }
     ),
+    "within": adaptive(
+        HEAD,
+        FULL
+        | {
+            "epochs": 3,
+            "roll_back": {
+                "when": NEVER_BETTER,
+                "to": "full",
+                "tries": 1,
+                "lr": 0.3,
+                "warmup": {"epochs": 1},
+            },
+        },
+        FULL | {"name": "last", "epochs": 1},
+    ),
+    "longer": adaptive(
+        FULL
+        | {
+            "epochs": 2,
+            "curve": {"kind": "cosine"},
+            "react": [{"when": ALWAYS, "longer": 2, "warmup": {"epochs": 1}}],
+        }
+    ),
 }
-LENGTHS = {"until": 4, "roll_back": 7, "kept": 4, "react": 5}
+LENGTHS = {"until": 4, "roll_back": 7, "kept": 4, "react": 5, "within": 6, "longer": 4}
 
 
 @pytest.mark.parametrize("name", RESUMED)

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.logs import LogError, Logs
 from analysis.selection import Curves, select
 from thaw.plateau.options import Options
-from training.monitor import STUCK_GAIN, Verdict, gain, level, verdicts
+from training.monitor import Verdict, gain, level, stuck_since, verdicts
 
 _CERTAIN = 2.0
 _PARAMETER = "param:"
@@ -26,7 +26,7 @@ class Stuck:
     steps: tuple[int, ...]
     values: tuple[float, ...]
     since: int
-    """Step from which on its level gained less than `STUCK_GAIN`."""
+    """Step from which on its level gained nothing: see `training.monitor.stuck_since`."""
 
     @property
     def resume(self) -> int:
@@ -110,9 +110,7 @@ def _stuck(curves: Curves, options: Options) -> Stuck:
         )
     places = tuple(int(step) for step in steps[:num])
     found = tuple(float(value) for value in values[:num])
-    now = level(found)
-    since = next(p for p in range(num) if now - level(found[: p + 1]) < STUCK_GAIN)
-    return Stuck(places, found, places[since])
+    return Stuck(places, found, places[stuck_since(found)])
 
 
 def _common(runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:

@@ -1,8 +1,9 @@
-"""The confusion matrices of a search's trials as images in TensorBoard."""
+"""What a search's trials look like at the ends of their stages, as images in TensorBoard."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,22 @@ from ray.tune import Callback
 from analysis.event_writer import EventWriter
 from thaw.confusion import class_names, stage_ends
 from thaw.confusion_picture import picture, size_of
+from thaw.predictions import prediction_ends, prediction_picture
 from trainables.slot import TRIAL, Assignment
+from trainables.spec import TrialSpec
+from training.record import Record
 from training.store import Store
 
+Visited = Sequence[tuple[str, Record]]
+Drawn = tuple[str, int, bytes]
+"""Tag, number of segments so far, PNG."""
 
-class ConfusionImages(Callback):
+
+class StageImages(Callback):
     """Writes an image for each stage of a trial into its folder when the trial is over."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Take the counts from `store`; `folder` holds the folders of the trials."""
+        """Take the records from `store`; `folder` holds the folders of the trials."""
         self._store = store
         self._folder = folder
         self._visited: dict[str, dict[int, tuple[str, str]]] = {}
@@ -42,13 +50,23 @@ class ConfusionImages(Callback):
         visited = sorted(self._visited.pop(assignment.name, {}).items())
         records = self._store.records(key for _, (_, key) in visited)
         found = [(stage, records[key]) for _, (stage, key) in visited if key in records]
-        ends = stage_ends(found, assignment.spec.schedule.objective)
-        if not ends:
+        images = [*_confusions(assignment.spec, found), *_predictions(assignment.spec, found)]
+        if not images:
             return
-        names = class_names(assignment.spec)
         folder = self._folder / Path(trial.local_path).name
         now_s = time.time()
-        with EventWriter(folder, f"events.out.tfevents.{now_s:.0f}.confusion") as writer:
-            for end in ends:
-                png = picture([end], names)
-                writer.image(end.segment, now_s, f"confusion/{end.stage}", png, *size_of(png))
+        with EventWriter(folder, f"events.out.tfevents.{now_s:.0f}.images") as writer:
+            for tag, segment, png in images:
+                writer.image(segment, now_s, tag, png, *size_of(png))
+
+
+def _confusions(spec: TrialSpec, visited: Visited) -> Iterator[Drawn]:
+    ends = stage_ends(visited, spec.schedule.objective)
+    names = class_names(spec) if ends else ()
+    for end in ends:
+        yield f"confusion/{end.stage}", end.segment, picture([end], names)
+
+
+def _predictions(spec: TrialSpec, visited: Visited) -> Iterator[Drawn]:
+    for end in prediction_ends(visited, spec.schedule.objective):
+        yield f"predictions/{end.stage}", end.segment, prediction_picture(spec, [end])
