@@ -16,7 +16,8 @@ are in the page cache for plain Ray.
 Shrunk for `stage2_lr`: 24 drawn images for training and 8 for testing, of 64 px, in place of 256
 and 64, so that an epoch has 6 steps (3 in stage 1); epochs, network, training sizes and batches are
 those of the sample preset. Shrunk for `cyclic_lambda`: 8 drawn people with 4 images each; lengths,
-networks and batches are those of the sample preset. `planned_*` is 24 trials of the full preset, in segments and by plan.
+networks and batches are those of the sample preset. `planned_*` is 24 trials of the full preset, in
+segments and by plan.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
 is trained once (on the digits; on two moons with --tiny), and the records say which of them halving

@@ -16,7 +16,7 @@ from training.schedule import Stage
 from training.store import Store
 from training.walk import UNKNOWN
 
-PEOPLE, PROBES = 10, 10
+PEOPLE, PROBES = 25, 20
 TASK = {"identities": 4, "images": 2, "blocks": 2, "width": 4}
 SECONDS = {"dsr": 2.0, "edgeface": 3.0}
 Levels = dict[str, tuple[float, float, float]]
@@ -78,6 +78,7 @@ class Search:
                 )
                 if self.store.record(key) is None:
                     self.store.publish(record, {})
+                    self.store.drop_state(key)
                 results.append({"segment": len(results) + 1, "stage": stage.name, "key": key})
         return results
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.bootstrap import Draws, interval, resampled_means
-from thaw.cyclic.gains import Step, identity_interval, seed_interval, steps_of
+from thaw.cyclic.gains import Step, identity_interval, seed_interval, steps_of, student
 from thaw.cyclic.options import Options
 from thaw.cyclic.reading import FIRST, Span, Trial
 
@@ -169,12 +168,8 @@ def _metric(
 
     def measured(trials: Sequence[Trial], options: Options) -> tuple[float, float, float, int]:
         values = [span.end.metrics[metric] for span in _states(trials, name)]
-        if len(values) < 3:
-            return float(np.mean(values)) if values else math.nan, math.nan, math.nan, len(values)
-        low, high = stats.t.interval(
-            options.level / 100, len(values) - 1, np.mean(values), stats.sem(values)
-        )
-        return float(np.mean(values)), float(low), float(high), len(values)
+        mean = float(np.mean(values)) if values else math.nan
+        return mean, *student(values, options), len(values)
 
     return measured
 

@@ -19,7 +19,7 @@ from training.gates import Gates, Measured, judge
 Floats = npt.NDArray[np.float64]
 FORK = "fallback"
 """How the name of a full retrain begins that takes the place of a catastrophic cycle."""
-_FEWEST_SEEDS = 3
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -181,14 +181,16 @@ def seed_interval(
     by_seed: dict[int, list[float]] = {}
     for step in steps:
         by_seed.setdefault(step.trial.spec.schedule.seed, []).append(of(step))
-    means = [float(np.mean(values)) for values in by_seed.values()]
-    if len(means) < _FEWEST_SEEDS:
-        return math.nan, math.nan, len(means)
-    spread = float(stats.sem(means))
-    if spread == 0:
-        return means[0], means[0], len(means)
-    low, high = stats.t.interval(options.level / 100, len(means) - 1, np.mean(means), spread)
-    return float(low), float(high), len(means)
+    return *student([float(np.mean(values)) for values in by_seed.values()], options), len(by_seed)
+
+
+def student(values: Sequence[float], options: Options) -> tuple[float, float]:
+    """Return Student's t interval of the mean of `values`; NaN for fewer than three."""
+    if len(values) < _FEWEST:
+        return math.nan, math.nan
+    middle, spread = float(np.mean(values)), float(stats.sem(values))
+    half = spread * float(stats.t.ppf(0.5 + options.level / 200, len(values) - 1))
+    return middle - half, middle + half
 
 
 def _moved(step: Step, metric: str) -> tuple[float, float]:

@@ -227,7 +227,7 @@ def claims(tables: Tables, options: Options) -> Section:
         "Else it cannot be told." + (drawn if config.preset == "sample" else "")
     )
     return Section(
-        "The source's expectations", (Text(text), grid("claims", table, shown, options.max_rows))
+        "Expectations of the source", (Text(text), grid("claims", table, shown, options.max_rows))
     )
 
 
