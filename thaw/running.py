@@ -13,7 +13,6 @@ from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
-from thaw.face_images import FaceImages
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
@@ -27,7 +26,6 @@ from training.store import Store
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 2
-_IMAGES = (StageImages, FaceImages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
         run_config=tune.RunConfig(
             name=run.folder.name,
             storage_path=str(run.folder.parent),
-            callbacks=[keeper, *(of(run.store, run.folder) for of in _IMAGES)],
+            callbacks=[keeper, StageImages(run.store, run.folder)],
             stop=Halt(table),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),

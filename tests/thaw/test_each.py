@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.thaw.helpers import Thaw
+from thaw.cli import app
 from thaw.each import runs_of
 
 
@@ -20,16 +22,15 @@ def test_each_value_has_its_own_folder_and_setting() -> None:
 
 @pytest.mark.parametrize("together", [(), ("--together",)])
 def test_it_runs_the_command_and_ends_as_it_does(
-    together: tuple[str, ...], thaw: Thaw, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    together: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "made"
-    size = ("--out", out, "--trials", 1)
-    code, _, _ = thaw("each", *together, "resolution=20,40", "search", "cyclic_lambda", *size)
-    told = capfd.readouterr().err
-    if together:
-        told = (out / "resolution-20.log").read_text()
-    assert code == 2
+    rest = ("resolution=20,40", "search", "cyclic_lambda", "--out", str(out), "--trials", "1")
+    ended = CliRunner().invoke(app, ["each", *together, *rest])
+    told = (out / "resolution-20.log").read_text() if together else capfd.readouterr().err
+    assert ended.exit_code == 2
     assert "resolution: Input should be 16, 24 or 32, got 20" in told
+    assert "got 40" not in told, "the next value is not tried"
 
 
 @pytest.mark.parametrize(
