@@ -22,7 +22,7 @@ _GRIDS: Targets = {
     "sh_ratio_last_stage": (">=", 4.7),
     "sh_two_ratio_last_stage": (">=", 6.77),
 }
-_SCENES, _SCENE_PX = 32, 64
+_SCENES, _SCENE_PX = 16, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def _lr_sequence(folder: Path) -> Case:
 
 
 def _stage2_lr(folder: Path) -> Case:
-    """Return the sample preset on a quarter of a hundred images, with its own network and lengths.
+    """Return the sample preset on a dozen images, with its own network, sizes and lengths.
 
     The plan is that of the full preset; what is left out of it, sizes and weights, has no part in
     the number of segments.

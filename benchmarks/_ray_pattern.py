@@ -27,7 +27,7 @@ from training.store import Store
 from training.trainer import Trainer
 from training.walk import walk
 
-HUNG_S = 120
+HUNG_S = 600
 """A trial that takes longer hangs: `TuneReportCallback` can wait for Tune for ever."""
 _MEMORY_BYTES = 400 * 2**20
 
@@ -100,7 +100,9 @@ def run_pattern(specs: Sequence[TrialSpec], folder: Path, *, num_slots: int) -> 
     signal.alarm(HUNG_S)
     try:
         results = tuner.fit()
-    except _HungError:
+    except (_HungError, SystemError) as error:  # compiled code passes it on as a SystemError
+        if not isinstance(error, _HungError) and not isinstance(error.__cause__, _HungError):
+            raise
         run.over_s = run.ended_s[-1] if run.ended_s else time.time()
         return run, True
     finally:

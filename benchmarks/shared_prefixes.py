@@ -1,6 +1,6 @@
 """Segments and time of the same trials: plain Ray Tune against thaw, and under halving.
 
-    python -m benchmarks.shared_prefixes [--tiny] [--study NAME] [--trials 24]
+    python -m benchmarks.shared_prefixes [--tiny] [--study NAME] [--trials 24] [--no-ray]
 
 First, for each study, one fixed list of trials (the study's points and random ones) twice: through
 the pattern of Ray's own guide (`_ray_pattern.py`), every trial from nothing, and through
@@ -13,11 +13,12 @@ segments of that list). Where several studies run, figures have the study's name
 without it is the worst of them. Times are without the start of Ray; thaw goes first, so that files
 are in the page cache for plain Ray.
 
-Shrunk for `stage2_lr`: 24 drawn images for training and 8 for testing, of 64 px, in place of 256
-and 64, so that an epoch has 6 steps (3 in stage 1); epochs, network, training sizes and batches are
-those of the sample preset. Shrunk for `cyclic_lambda`: 8 drawn people with 4 images each; lengths,
-networks and batches are those of the sample preset. `planned_*` is 24 trials of the full preset, in
-segments and by plan.
+Shrunk for `stage2_lr`: 12 drawn images for training and 4 for testing, of 64 px, in place of 256
+and 64, so that an epoch has 3 steps (1 in stage 1); epochs, network, training sizes and batches are
+those of the sample preset. Shrunk for `cyclic_lambda`: 8 drawn people with 4 images each in place
+of 72 with 6; lengths, networks and batches are those of the sample preset. `planned_*` is 24 trials
+of the full preset, in segments and by plan: as `thaw plan` draws them, which has some trials twice,
+and `planned_different_*` 24 different ones.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
 is trained once (on the digits; on two moons with --tiny), and the records say which of them halving
@@ -42,6 +43,7 @@ user.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -232,18 +234,14 @@ def planned(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
     """Return how many segments a search of the case's other configuration needs, by plan."""
     if case.planned is None:
         return {}
-    study = case.study
-    points = fixed_list(study, num_trials, case.planned)
-    spec = _spec(study, points[0], case.planned)
-    plan = make_plan(
-        study,
-        config_of(study, dict(case.planned)),
-        {},
-        points,
-        spec.facts(Place()),
-        seed=_SEED,
-        store=Store(str(folder / "empty")),
-        hours=None,
+    study, fields = case.study, dict(case.planned)
+    config = config_of(study, fields)
+    drawn = draw(study, config, {}, num_trials, _SEED)
+    facts = _spec(study, drawn[0], fields).facts(Place())
+    store = Store(str(folder / "empty"))
+    plan, different = (
+        make_plan(study, config, {}, points, facts, seed=_SEED, store=store, hours=None)
+        for points in (drawn, fixed_list(study, num_trials, fields))
     )
     return {
         "planned_ratio_naive": plan.segments_naive / plan.segments_shared,
@@ -251,6 +249,7 @@ def planned(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
         "planned_segments_naive": plan.segments_naive,
         "planned_segments_careful": plan.segments_careful,
         "planned_segments_thaw": plan.segments_shared,
+        "planned_different_ratio_naive": different.segments_naive / different.segments_shared,
     }
 
 
@@ -275,6 +274,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="2 trials of lr_sequence on two moons")
     parser.add_argument("--study", choices=CASES, help="compare on this study; default: on all")
     parser.add_argument("--trials", type=int, default=24, help="trials of each study, at least 2")
+    parser.add_argument("--no-ray", action="store_true", help="only what takes no cluster")
     arguments = parser.parse_args()
     num_trials = 2 if arguments.tiny else max(2, arguments.trials)
     found: dict[str, dict[str, float]] = {}
@@ -283,18 +283,27 @@ def main() -> None:
         cases = [tiny()] if arguments.tiny else [make(Path(data)) for make in chosen]
         for case in cases:
             with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
-                found[case.study.name] = without_ray(case, num_trials, Path(name))
-        with connected(None):
-            for case in cases:
-                with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
-                    found[case.study.name] = (
-                        compare(case, num_trials, Path(name)) | found[case.study.name]
-                    )
-    report("shared_prefixes", merge(found), _targets(cases, num_trials))
+                figures = without_ray(case, num_trials, Path(name))
+            print(f"{case.study.name}, without Ray: {json.dumps(figures)}", flush=True)
+            found[case.study.name] = figures
+        if not arguments.no_ray:
+            compare_all(cases, num_trials, found)
+    merged = merge(found)
+    targets = {name: of for name, of in _targets(cases, num_trials).items() if name in merged}
+    report("shared_prefixes", merged, targets)
+
+
+def compare_all(cases: Sequence[Case], num_trials: int, found: dict[str, dict[str, float]]) -> None:
+    """Run both sides of each case on one Ray instance, and put the figures first in `found`."""
+    with connected(None):
+        for case in cases:
+            with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
+                figures = compare(case, num_trials, Path(name))
+            found[case.study.name] = figures | found[case.study.name]
 
 
 def _targets(cases: Sequence[Case], num_trials: int) -> dict[str, tuple[str, float]]:
-    """Return the targets under the names that `merge` gives the figures."""
+    """Return the targets of figures, under the names that `merge` gives them."""
     targets = dict(_TARGETS)
     for case in cases:
         prefix = f"{case.study.name}_" if len(cases) > 1 else ""

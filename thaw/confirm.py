@@ -41,11 +41,12 @@ def confirm(
 ) -> Table:
     """Train the best `top` schedules and the system's baseline with `num_seeds` new seeds each.
 
-    Known `recipes` take part too, `all` stands for all of them. Writes `confirm.json` beside the
+    Known `recipes` take part too, `all` stands for all of them, and where the system has `controls`
+    of its own, those. Writes `confirm.json` beside the
     table, and prints means, spreads and tests.
     """
     searched, chosen = choose(folder, f"best:{top}")
-    against = {_BASELINE: system(chosen[0].spec.system).baseline} | _recipes(chosen[0], recipes)
+    against = _controls(chosen[0]) | _recipes(chosen[0], recipes)
     first = searched["options"]["seed"] + 1
     seeds = range(first, first + num_seeds)
     names = [trial.name for trial in chosen] + list(against)
@@ -59,6 +60,13 @@ def confirm(
     write_text(Path(out) / CONFIRM, json.dumps(_plain(searched["metric"], values, compared)))
     _show(console, searched["metric"], values, compared, num_seeds)
     return table
+
+
+def _controls(some: Chosen) -> dict[str, Make]:
+    """Return what the system itself is compared with: its baseline, and more where it has more."""
+    module = system(some.spec.system)
+    more = getattr(module, "controls", None)
+    return {_BASELINE: module.baseline} | (more(some.spec.config()) if more else {})
 
 
 def _recipes(some: Chosen, names: Sequence[str]) -> dict[str, Make]:

@@ -20,6 +20,7 @@ from thaw.overrides import split_overrides
 from thaw.predictions import PICTURE as PREDICTIONS
 from thaw.predictions import prediction_ends, prediction_picture
 from thaw.preparing import prepare
+from thaw.train_log import LOG, write_log
 from thaw.watch import watch_of
 from trainables.spec import TrialSpec
 from trainables.systems import recipe_book, system
@@ -94,9 +95,9 @@ def train_spec(
                 decisions.append(f"\nsegment {visit.record.index + 1}: {visit.event}")
             if visit.record.data == spec.schedule.objective:
                 watch.take(len(visits), visit.record.metrics)
-            if watch.says() not in ("", said):
+            if watch.kind not in ("", said):
                 decisions.append(f"\nsegment {len(visits)}: {watch.says()}")
-            said = watch.says()
+            said = watch.kind
     reused = sum(visit.reused for visit in visits)
     console.print(f"\n{visits[-1].ended}: {len(visits) - reused} segments trained, {reused} reused")
     ends = stage_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)
@@ -105,6 +106,8 @@ def train_spec(
     if out is not None:
         last = spec.schedule.way([visit.record for visit in visits])[-1]
         console.print(write_model(spec, store, visits[last].record.key, Path(out)))
+        records = (visit.record for visit in visits)
+        console.print(write_log(Path(out) / LOG, records, spec.schedule.objective))
         if ends:
             console.print(write_picture(Path(out) / PICTURE, picture(ends, names)))
         drawn = prediction_ends(((v.stage, v.record) for v in visits), spec.schedule.objective)

@@ -38,6 +38,11 @@ class Watch:
             earlier = {n: known for n, known in self._seen.items() if n < number}
             self._seen = earlier | {number: (value, *losses)}
 
+    @property
+    def kind(self) -> str:
+        """Return the first word of what holds now: it stays the same while that lasts."""
+        return self.says().partition(" ")[0]
+
     def says(self) -> str:
         """Return what holds now; mostly nothing."""
         numbers = list(self._seen)

@@ -11,7 +11,7 @@ epochs on small drawn images, and a small network that is trained from scratch a
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -114,6 +114,20 @@ def monitored(config: Settings) -> tuple[str, float]:
 def baseline(config: Settings, *, seed: int) -> Schedule:
     """Return both stages to their end: what a careful user would take without a search."""
     return Schedule(seed=seed, stages=two_stages(config, config.epochs(TOTAL_EPOCHS)))
+
+
+def controls(config: Settings) -> dict[str, Callable[..., Schedule]]:
+    """Return what `thaw confirm` compares with besides the baseline: the stuck run, gone on with.
+
+    Nothing where that is the baseline itself.
+    """
+    return {} if config.numbers.stuck_lr == 1 else {"stuck": _unchanged}
+
+
+def _unchanged(config: Settings, *, seed: int) -> Schedule:
+    """Return the run that is stuck to the end of its plan."""
+    end = config.epochs(TOTAL_EPOCHS)
+    return Schedule(seed=seed, stages=two_stages(config, end, lr=config.numbers.stuck_lr))
 
 
 def stuck_run(config: Settings) -> tuple[Stage, ...]:

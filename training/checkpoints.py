@@ -91,7 +91,10 @@ def _read_plain(path: str) -> Any:
         raise UserError(f"checkpoint {path}: no such file")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UnpicklingError:  # torch's own words are about turning its protection off
+        reason = "it is no file of torch.save, or holds more than tensors and plain data"
+        raise UserError(f"checkpoint {path}: no plain torch checkpoint: {reason}") from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"checkpoint {path}: no plain torch checkpoint ({reason})") from None
 

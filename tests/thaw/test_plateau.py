@@ -41,7 +41,7 @@ def logs(tmp_path: Path) -> Path:
     return folder
 
 
-def tables(folder: Path, **options: float) -> Tables:
+def tables(folder: Path, **options: float | str) -> Tables:
     return compute(read_logs([folder]), Options(**{"pace": PACE} | options))  # type: ignore[arg-type]
 
 
@@ -100,6 +100,28 @@ def test_one_run_needs_the_resume_point(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="name the last step of the one that was stuck by --resume"):
         tables(tmp_path / "logs")
     assert tables(tmp_path / "logs", resume=10).stuck.resume == 10
+
+
+def test_runs_from_a_checkpoint_go_on_from_the_run_that_was_stuck(
+    logs: Path, tmp_path: Path
+) -> None:
+    apart = tmp_path / "apart"
+    write(apart, "stuck", [])
+    for name, since in (("best", rising(12, 0.74)), ("flat", rising(12, 0.62, seed=2))):
+        file = apart / name / "metrics.csv"
+        write(apart, name, since)
+        rows = file.read_text().splitlines()[1 + len(TRUNK) :]
+        numbered = (f"{n},{row.partition(',')[2]}" for n, row in enumerate(rows, 1))
+        file.write_text("\n".join(["epoch,val_iou,val_loss", *numbered]) + "\n")
+    found, whole = tables(apart, before="stuck"), tables(logs)
+    assert found.stuck == whole.stuck
+    columns = ["epochs", "level", "gain", "verdict"]
+    rows = [
+        table.options.set_index("run").loc[["best", "flat"], columns] for table in (found, whole)
+    ]
+    assert rows[0].equals(rows[1])
+    with pytest.raises(LogError, match="--before: no run 'stukc'; found: best, flat, stuck"):
+        tables(apart, before="stukc")
 
 
 def test_a_resume_point_past_the_end_and_an_unknown_metric_are_told(logs: Path) -> None:

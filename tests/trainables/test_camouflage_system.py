@@ -9,7 +9,7 @@ import torch
 
 from search_spaces.dimensions import Ask, Given
 from search_spaces.stage2_lr import LADDER, STUDY
-from trainables.camouflage import Settings, baseline, build, stuck_run
+from trainables.camouflage import Settings, baseline, build, controls, stuck_run
 from training.errors import UserError
 from training.record import Record
 from training.schedule import Facts, Schedule
@@ -219,6 +219,13 @@ def test_both_presets_run_the_same_stages() -> None:
     sample, full = (baseline(c, seed=0).stages for c in (Settings(), config()))
     assert [stage.name for stage in sample] == [stage.name for stage in full]
     assert [stage.epochs for stage in sample] == [3, 1, 1, 7]
+
+
+def test_a_stuck_run_goes_on_as_it_was_where_that_is_not_the_baseline() -> None:
+    assert controls(config()) == {}
+    stuck = controls(Settings())["stuck"](Settings(), seed=3)
+    assert (stuck.seed, stuck.num_epochs) == (3, 12)
+    assert [stage.lr for stage in stuck.stages] == pytest.approx([2.5e-3, 4e-6, 4e-6, 4e-6])
 
 
 def test_what_is_given_goes_before_the_preset() -> None:

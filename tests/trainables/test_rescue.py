@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from trainables.camouflage import Settings, stuck_run
 from trainables.spec import TrialSpec
 from training.record import Record
@@ -39,8 +41,26 @@ def test_a_gain_goes_on() -> None:
 
 def test_an_explosion_goes_back_with_a_lower_rate() -> None:
     lr, event = next_lr([*(record(iou, 0.2341) for iou in STUCK), record(0.1, 1.5678)])
-    assert event.startswith("explodes: back to segment") and "LR x 0.667" in event
-    assert lr == 2e-3 * 0.667
+    assert event == "explodes: back to segment 7 (stuck), try 2 with LR x 0.667"
+    assert lr == 2e-3 * 0.667 * 0.01, "it warms up"
+
+
+def test_an_explosion_within_a_stage_goes_back_to_the_epoch_before() -> None:
+    seen = [record(iou, 0.2341) for iou in (*STUCK, 0.45, 0.50)]
+    at = next_lr(seen)[0]
+    lr, event = next_lr([*seen, record(0.1, 1.5678)])
+    assert event == "explodes: back to segment 9 (option 1), try 2 with LR x 0.667"
+    assert lr == pytest.approx(at * 0.667 * 0.01), "the same place on the curve"
+
+
+def test_the_last_option_goes_on_where_it_is_short_of_the_target() -> None:
+    short = [record(iou) for iou in (*STUCK, 0.42, 0.421, 0.5, 0.6, 0.65, 0.66, 0.66, 0.66)]
+    lr, event = next_lr(short)
+    assert event == "below: 3 epochs longer"
+    assert lr > 4e-3 * 0.125, "the curve is laid out over 9 epochs"
+    done = [*short[:-6], *(record(iou) for iou in (0.5, 0.6, 0.7, 0.73, 0.74, 0.75))]
+    spec = TrialSpec.read(str(FILE))
+    assert spec.schedule.next(done, spec.facts(Place())) is None
 
 
 def test_a_dip_changes_nothing() -> None:

@@ -16,6 +16,9 @@ class Options:
     resume: int | None = option(
         None, "Last step of the run that was stuck; default: where the runs part.", "N", whole(1)
     )
+    before: str | None = option(
+        None, "Run that was stuck, where the others began anew from its checkpoint.", "RUN"
+    )
     target: float = option(0.72, "Value to reach; default: 0.72.", "VALUE", number(0.0, 1.0))
     pace: float = option(
         1.0,

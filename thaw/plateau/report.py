@@ -76,7 +76,7 @@ def _next(tables: Tables) -> str:
     rivals = f" As good within noise, but no shorter: {names}{more}." if len(others) else ""
     return (
         f"Take {chosen['run']}: {_gain(chosen)} in {chosen['epochs']} evaluations.{rivals} "
-        "The errors are those of one run's epochs; `thaw confirm` measures them over seeds."
+        "The errors are those of one run's epochs; thaw confirm measures them over seeds."
     )
 
 

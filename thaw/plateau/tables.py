@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -60,9 +60,13 @@ def compute(logs: Logs, options: Options) -> Tables:
     for name in (options.metric, options.loss):
         if name not in known:
             raise LogError(f"unknown metric {name!r}; found: {', '.join(known)}")
-    curves = select(logs.points, logs.runs.index, options.metric)
+    points = logs.points
+    if options.before is not None:
+        points, last = _joined(points, options.before)
+        options = replace(options, resume=last)
+    curves = select(points, logs.runs.index, options.metric)
     stuck = _stuck(curves, options)
-    losses = select(logs.points, logs.runs.index, options.loss)
+    losses = select(points, logs.runs.index, options.loss)
     rows, said = [], []
     for index, run in enumerate(curves.runs):
         steps, since = _after(curves, index, stuck.resume)
@@ -94,6 +98,22 @@ def compute(logs: Logs, options: Options) -> Tables:
     table.insert(7, "as_good", best["gain"] - table["gain"] <= _CERTAIN * apart)
     columns = ["run", "step", "verdict", "because", "advice"]
     return Tables(stuck, table, pd.DataFrame(said, columns=columns), _drawn(curves))
+
+
+def _joined(points: pd.DataFrame, before: str) -> tuple[pd.DataFrame, int]:
+    """Put the run `before` in front of all others, which count their steps from its last one.
+
+    Returns that step too; raises `LogError` where there is no such run.
+    """
+    names = sorted(map(str, points["run"].unique()))
+    if before not in names:
+        raise LogError(f"--before: no run {before!r}; found: {', '.join(names)}")
+    is_first = points["run"] == before
+    first, others = points[is_first], points[~is_first]
+    last = int(first["step"].max())
+    parts = [first, others.assign(step=others["step"] + last)]
+    parts += [first.assign(run=name) for name in names if name != before]
+    return pd.concat([part.assign(run=part["run"].astype(str)) for part in parts]), last
 
 
 def _stuck(curves: Curves, options: Options) -> Stuck:
