@@ -58,7 +58,23 @@ class Chart:
     note: str = ""
 
 
-Block = Text | Items | Grid | Chart
+@dataclass(frozen=True)
+class Picture:
+    """A picture; it is in the page itself, and a file beside the report."""
+
+    name: str
+    png: bytes
+    alt: str
+    """What is to be seen, for those who do not see it."""
+    note: str = ""
+
+    @property
+    def file(self) -> str:
+        """Return its path below the folder of the report."""
+        return f"pictures/{self.name}.png"
+
+
+Block = Text | Items | Grid | Chart | Picture
 
 
 @dataclass(frozen=True)

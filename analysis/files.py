@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from analysis.document import Document
+from analysis.document import Document, Picture
 from analysis.html import html_page
 from analysis.logs import LogError
 from analysis.markdown import markdown
@@ -16,10 +16,10 @@ MARKER = "thaw_report"
 
 
 def write_report(document: Document, out: Path) -> list[Path]:
-    """Write `report.md`, `report.html`, `summary.json` and `tables/*.csv` into the folder `out`.
+    """Write `report.md`, `report.html`, `summary.json`, `tables/*.csv` and `pictures/*.png`.
 
-    Files of an earlier report are replaced, others stay. Raise `LogError` where it cannot be
-    written to.
+    They go into the folder `out`. Files of an earlier report are replaced, others stay. Raise
+    `LogError` where it cannot be written to.
     """
     texts = {
         "report.md": markdown(document),
@@ -28,17 +28,28 @@ def write_report(document: Document, out: Path) -> list[Path]:
     }
     for name, table in document.tables.items():
         texts[f"tables/{name}.csv"] = table.to_csv(index=False)
+    pictures = [
+        b for section in document.sections for b in section.blocks if isinstance(b, Picture)
+    ]
     try:
-        return [write_text(out / name, text) for name, text in texts.items()]
+        return [
+            *(write_bytes(out / picture.file, picture.png) for picture in pictures),
+            *(write_text(out / name, text) for name, text in texts.items()),
+        ]
     except OSError as error:
         raise LogError(f"--out {out}: cannot be written ({error.strerror})") from None
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write a file aside and rename it; folders are made."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file aside and rename it; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", newline="\n")
+    aside.write_bytes(data)
     os.replace(aside, path)
     return path
 

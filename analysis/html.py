@@ -5,12 +5,13 @@ The page forbids itself every connection. All text is escaped, also inside the e
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 
 from plotly.offline import get_plotlyjs
 
-from analysis.document import Block, Cell, Chart, Document, Grid, Items, Section, Text
+from analysis.document import Block, Cell, Chart, Document, Grid, Items, Picture, Section, Text
 from analysis.page import SCRIPT, STYLE
 
 _POLICY = (
@@ -80,6 +81,15 @@ def _block(block: Block) -> str:
             return _grid(block)
         case Chart():
             return _chart(block)
+        case Picture():
+            return _picture(block)
+
+
+def _picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode("ascii")
+    alt, note = html.escape(picture.alt), html.escape(picture.note)
+    image = f'<img src="data:image/png;base64,{data}" alt="{alt}">'
+    return f"<figure>{image}<figcaption>{note}</figcaption></figure>"
 
 
 def _chart(chart: Chart) -> str:

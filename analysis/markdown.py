@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from analysis.document import Block, Chart, Document, Grid, Items, Text
+from analysis.document import Block, Chart, Document, Grid, Items, Picture, Text
 
 _SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
 _LEADING = re.compile(r"^(?=[#+-])|(?<=^\d)(?=[.)])")
@@ -42,6 +42,9 @@ def _block(block: Block) -> str:
             return _grid(block)
         case Chart():
             return ""
+        case Picture():
+            note = f"\n\n{escaped(block.note)}" if block.note else ""
+            return f"![{escaped(block.alt)}]({block.file}){note}"
 
 
 def _grid(grid: Grid) -> str:

@@ -46,6 +46,7 @@ figure { margin: 1.25rem 0; overflow: hidden; background: var(--card);
   border: 1px solid var(--rule); border-radius: .5rem; padding: .75rem; }
 figure .plot { height: 24rem; width: 100%; }
 figure .plot.tall { height: 32rem; }
+figure img { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--quiet); font-size: .8125rem; padding: .5rem .25rem 0; }
 .scroll { overflow: auto; max-height: 36rem; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card); margin: 1rem 0 .5rem; }

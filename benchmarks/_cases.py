@@ -73,10 +73,21 @@ def _stage2_lr(folder: Path) -> Case:
     )
 
 
+def _cyclic_lambda(folder: Path) -> Case:
+    """Return the sample preset on a tenth of its faces, with its own lengths and batches."""
+    return Case(
+        study=find_study("cyclic_lambda"),
+        fields={"identities": 8, "images": 4},
+        planned={"preset": "full", "identities": 8, "images": 2},
+        targets={"planned_ratio_naive": (">=", 3.0)},
+    )
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "unfreeze_timing": _unfreeze_timing,
     "lr_sequence": _lr_sequence,
     "stage2_lr": _stage2_lr,
+    "cyclic_lambda": _cyclic_lambda,
 }
 """Study -> what makes its case; a folder for its data is given."""
 

@@ -15,8 +15,10 @@ are in the page cache for plain Ray.
 
 Shrunk for `stage2_lr`: 12 drawn images for training and 4 for testing, of 64 px, in place of 256
 and 64, so that an epoch has 3 steps (1 in stage 1); epochs, network, training sizes and batches are
-those of the sample preset. `planned_*` is 24 trials of its full preset, in segments and by plan: as
-`thaw plan` draws them, which has some trials twice, and `planned_different_*` 24 different ones.
+those of the sample preset. Shrunk for `cyclic_lambda`: 8 drawn people with 4 images each in place
+of 72 with 6; lengths, networks and batches are those of the sample preset. `planned_*` is 24 trials
+of the full preset, in segments and by plan: as `thaw plan` draws them, which has some trials twice,
+and `planned_different_*` 24 different ones.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
 is trained once (on the digits; on two moons with --tiny), and the records say which of them halving

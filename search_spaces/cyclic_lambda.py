@@ -12,6 +12,7 @@ from search_spaces.dimensions import Ask, Choice, Int, Real
 from search_spaces.study import Study
 from trainables.cyclic_recipes import HOURS_PER_EPOCH, TABLES, cost_table, cyclic_schedule
 from training.cyclic_config import CyclicConfig
+from training.errors import UserError
 from training.schedule import Schedule
 
 STRATEGY = Choice(
@@ -24,14 +25,15 @@ CYCLES = Int(name="cycles", low=1, high=3, unit="cycles", help="DSR and EdgeFace
 L1 = Real(name="lambda_l1", low=0.4, high=1.2, unit="weight", help="of L1 in cycles")
 IDENTITY = Real(
     name="lambda_identity",
-    low=0.3,
+    low=0.05,
     high=1.0,
+    log=True,
     unit="weight",
     help="of the cosine distance of embeddings in cycles",
 )
 FEATURES = Real(
     name="lambda_feature_match",
-    low=0.05,
+    low=0.02,
     high=0.5,
     log=True,
     unit="weight",
@@ -70,6 +72,12 @@ LENGTH = Choice(
 
 def space(ask: Ask, config: CyclicConfig, seed: int) -> Schedule:
     """Return the trunk, and what a strategy adds to it."""
+    pinned = ask.pinned(PERCEPTUAL)
+    if config.perceptual == "none" and pinned:
+        raise UserError(
+            f"--set lambda_perceptual={pinned:g}: must be 0: there are no weights for its network; "
+            "set perceptual to a file with VGG-16 weights, or to edgeface"
+        )
     strategy = ask(STRATEGY)
     if strategy == "no_cycle":
         return cyclic_schedule(config, seed=seed, strategy=strategy)

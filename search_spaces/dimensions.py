@@ -116,6 +116,10 @@ class Ask:
         self.values[dimension.name] = value
         return value
 
+    def pinned(self, dimension: Dimension) -> Any:
+        """Return what a dimension is pinned to, asked for or not; None where it is not."""
+        return self._pinned.get(dimension.name)
+
 
 class Given(optuna.trial.FixedTrial):
     """Answers from given values; what they leave open or rule out gets an allowed one."""

@@ -17,6 +17,7 @@ import typer
 from analysis.options import options_of
 from analysis.reports import REPORTS, Report
 from analysis.steps import parse_step
+from thaw.cyclic.command import add_to as add_cyclic
 from thaw.plateau import PLATEAU
 from thaw.unfreeze import UNFREEZE
 
@@ -54,6 +55,7 @@ def add_to(app: typer.Typer) -> None:
         labelled = f"{example} --labels '{{strategy}}/{{dataset}}/{{model}}'"
         epilog = f"Examples:  [bold]{example}[/]  |  [bold]{labelled}[/]"
         report_app.command(report.name, help=report.help, epilog=epilog)(_command(report))
+    add_cyclic(report_app)
     app.add_typer(report_app, name="report")
     app.command(
         epilog="Examples:  [bold]thaw forecast logs --metric val_accuracy --to 320k[/]  |  "

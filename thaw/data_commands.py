@@ -60,8 +60,8 @@ def faces(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the data set.")],
     identities: Annotated[
         int,
-        typer.Option(min=4, max=10_000, help="Number of people; a quarter is for testing."),
-    ] = 48,
+        typer.Option(min=4, max=10_000, help="Number of people; a third is for testing."),
+    ] = 72,
     images: Annotated[int, typer.Option(min=2, max=1000, help="Images of each.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Decides every face.")] = 0,
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from thaw.results import SCHEDULE
 from trainables.spec import TrialSpec
+from trainables.systems import system
+from training.checkpoints import DATA_DIGEST
 from training.errors import UserError
 from training.store import Store
 
@@ -44,10 +47,19 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     aside = out / f".{MODEL}.new"
     record = store.record(key)
     epoch = {} if record is None else {"epoch": record.index + 1}
-    torch.save({"model_state_dict": single, "key": key, **epoch}, aside)
+    data = _data_digest(spec)
+    torch.save({"model_state_dict": single, "key": key, **epoch, **data}, aside)
     os.replace(aside, out / MODEL)
     write_text(out / SCHEDULE, spec.yaml())
     return f"wrote {out / SCHEDULE} and {out / MODEL}"
+
+
+def _data_digest(spec: TrialSpec) -> dict[str, str]:
+    """Return what names the data, where the task has a name for it apart from its fingerprint."""
+    if not hasattr(system(spec.system).build, DATA_DIGEST):
+        return {}
+    task: Any = spec.build_task()
+    return {DATA_DIGEST: task.data_digest}
 
 
 def write_text(path: Path, text: str) -> None:

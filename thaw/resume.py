@@ -18,6 +18,7 @@ from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
 from thaw.trials import Proposal
 from training.errors import UserError
+from training.schedule import Facts
 
 
 def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
@@ -32,6 +33,19 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
         )
     options = Options(**facts["options"] | {"resume": True, "out": out})
     return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
+
+
+def check_same(folder: Path, facts: Facts) -> None:
+    """Raise `UserError` where the search in `folder` began from something else than `facts` name.
+
+    Its trials would be trained anew, all of them, and ranked beside what was measured before.
+    """
+    before, _ = read_search(folder)
+    if before.get("root", facts.root) != facts.root:
+        raise UserError(
+            f"{folder}: its data, starting weights or training code have changed since; nothing of "
+            "it can be gone on with: retrain in full, by a new search into another --out"
+        )
 
 
 def take_up(

@@ -18,7 +18,7 @@ from thaw.options import Options
 from thaw.preparing import prepare
 from thaw.proposer import Proposer
 from thaw.results import SEARCH, Table, write_search
-from thaw.resume import take_up
+from thaw.resume import check_same, take_up
 from thaw.running import Run, run_trials
 from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
 from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
@@ -58,6 +58,8 @@ def search(
         workers = workers_of(options)
         slots = num_slots(workers, options.max_concurrent)
         facts = spec.facts(place_of(workers))
+        if options.resume:
+            check_same(folder, facts)
         write_search(
             folder,
             {
@@ -68,6 +70,7 @@ def search(
                 "metric": study.metric,
                 "mode": study.mode,
                 "place": asdict(facts.place),
+                "root": facts.root,
                 "options": options.plain(),
             },
         )

@@ -12,15 +12,18 @@ from ray.tune import Callback
 from analysis.event_writer import EventWriter
 from thaw.confusion import class_names, stage_ends
 from thaw.confusion_picture import picture, size_of
+from thaw.face_strips import dsr_ends, strip
 from thaw.predictions import prediction_ends, prediction_picture
 from trainables.slot import TRIAL, Assignment
 from trainables.spec import TrialSpec
+from training.cyclic import Cyclic
 from training.record import Record
 from training.store import Store
 
 Visited = Sequence[tuple[str, Record]]
 Drawn = tuple[str, int, bytes]
 """Tag, number of segments so far, PNG."""
+_PEOPLE = 4
 
 
 class StageImages(Callback):
@@ -50,7 +53,12 @@ class StageImages(Callback):
         visited = sorted(self._visited.pop(assignment.name, {}).items())
         records = self._store.records(key for _, (_, key) in visited)
         found = [(stage, records[key]) for _, (stage, key) in visited if key in records]
-        images = [*_confusions(assignment.spec, found), *_predictions(assignment.spec, found)]
+        spec = assignment.spec
+        images = [
+            *_confusions(spec, found),
+            *_predictions(spec, found),
+            *_faces(spec, found, self._store),
+        ]
         if not images:
             return
         folder = self._folder / Path(trial.local_path).name
@@ -70,3 +78,17 @@ def _confusions(spec: TrialSpec, visited: Visited) -> Iterator[Drawn]:
 def _predictions(spec: TrialSpec, visited: Visited) -> Iterator[Drawn]:
     for end in prediction_ends(visited, spec.schedule.objective):
         yield f"predictions/{end.stage}", end.segment, prediction_picture(spec, [end])
+
+
+def _faces(spec: TrialSpec, visited: Visited, store: Store) -> Iterator[Drawn]:
+    """Yield what each DSR makes of some held-out people, where the store has its state."""
+    if spec.system != "cyclic":
+        return
+    task = spec.build_task()
+    assert isinstance(task, Cyclic)
+    models = {stage.name: stage.model for stage in spec.schedule.stages}
+    segments = {record.key: number for number, (_, record) in enumerate(visited, 1)}
+    for stage, key in dsr_ends([(s, models[s], record.key) for s, record in visited]):
+        png = strip(task, store, [(stage, key)], _PEOPLE)
+        if png is not None:
+            yield f"faces/{stage}", segments[key], png

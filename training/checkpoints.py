@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from training.errors import UserError
 
+DATA_DIGEST = "data_digest"
+"""Key under which a checkpoint names the data it was trained on."""
 _SHOWN = 4
 
 
@@ -66,6 +68,13 @@ def checkpoint_epoch(path: str) -> int | None:
     data = _read_plain(path)
     epoch = data.get("epoch") if isinstance(data, dict) else None
     return epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
+
+
+def checkpoint_data(path: str) -> str | None:
+    """Return the digest of the data that a checkpoint says it was trained on, if it does."""
+    data = _read_plain(path)
+    found = data.get(DATA_DIGEST) if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def file_digest(path: str) -> str:

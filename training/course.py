@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from operator import is_
 from typing import TYPE_CHECKING
@@ -94,16 +94,28 @@ class Course:
         """Tell whether a stage is trained, and note what its gate says."""
         if stage.only_if is None:
             return True
-        last: dict[str, Record] = {
-            self.stages[self.visited[place]].name: self.history[place] for place in self.way
-        }
-        ends = [last[name].metrics if name in last else {} for name in stage.only_if.after]
-        verdict = stage.only_if.decide(ends)
+        # What a gate went back from is no longer on the way, and yet was measured.
+        on_way = self._ends(self.way)
+        last = self._ends(range(len(self.history))) | on_way
+        names = stage.only_if.after
+        verdict = stage.only_if.decide(
+            [self.history[last[name]].metrics if name in last else {} for name in names]
+        )
+        origin = stage.only_if.back_to
         wanted = verdict is not None and verdict.action == stage.only_if.says
+        wanted = wanted and (origin is None or origin in on_way)
         why = verdict.reason if verdict is not None else "not known"
-        said = f"{why}: {stage.name} {'begins' if wanted else 'is left out'}"
-        self._gated = (*self._gated, said)
+        then = (
+            f"begins{f' from the end of {origin}' if origin else ''}" if wanted else "is left out"
+        )
+        self._gated = (*self._gated, f"{why}: {stage.name} {then}")
+        if wanted and origin is not None:
+            self.way = self.way[: self.way.index(on_way[origin]) + 1]
         return wanted
+
+    def _ends(self, places: Iterable[int]) -> dict[str, int]:
+        """Return the last of some places in the history that belongs to each stage."""
+        return {self.stages[self.visited[place]].name: place for place in places}
 
     def _restart(self) -> None:
         self._begun = self._since = len(self.way)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from training import face_losses
-from training.checkpoints import file_digest, load_weights
+from training.checkpoints import checkpoint_data, file_digest, load_weights
 from training.cyclic_config import CyclicConfig, create, layer_groups, load_data, shape_of
-from training.dsr import bicubic, shrink
+from training.dsr import DSR, bicubic, shrink
 from training.edgeface import VARIANTS, EdgeFace, arcface_loss, published_name
 from training.errors import UserError, unknown
 from training.generated import Generated
@@ -32,6 +32,9 @@ from training.task import Totals
 _CHUNK = 64
 TERMS = ("l1", "perceptual", "identity", "feature_match", "total_variation")
 """Terms of DSR's loss; the weight of each is its lambda."""
+PROBES = "probes"
+"""Name of the table in which held-out identities are counted, in a record with the prefix `val_`:
+(probes, recognised after DSR, recognised after bicubic interpolation), in the order of labels."""
 _EMBEDDED = {"perceptual", "identity", "feature_match"}
 
 
@@ -63,12 +66,18 @@ class Cyclic:
         return plain | {"perceptual": "vgg" if self._vgg is not None else self.config.perceptual}
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def data_digest(self) -> str:
+        """The SHA-256 of all faces and labels."""
         found = hashlib.sha256()
         for images in (self._faces.train, self._faces.test):
             found.update(images.labels.cpu().numpy().tobytes())
             for chunk in images.pixels.split(1024):
                 found.update(chunk.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        found = hashlib.sha256(self.data_digest.encode())
         files = (self.config.edgeface_weights, self.config.dsr_weights, self.config.perceptual)
         for path in files:
             known = path in ("none", "edgeface")
@@ -125,13 +134,7 @@ class Cyclic:
         torch.manual_seed(derive(seed, 0, "weights"))
         dsr, edgeface = create(shape_of(config))
         if config.dsr_weights != "none":
-            load_weights(dsr, config.dsr_weights, ignore=(), part="dsr", field="dsr_weights")
-            if int(dsr.resolution) != config.resolution:
-                raise UserError(
-                    f"checkpoint {config.dsr_weights}: DSR was trained for faces of "
-                    f"{int(dsr.resolution)} px, not of {config.resolution}; allowed: "
-                    f"resolution={int(dsr.resolution)}, or dsr_weights=none"
-                )
+            self._load_dsr(dsr)
         if config.edgeface_weights != "none":
             load_weights(
                 edgeface,
@@ -142,6 +145,23 @@ class Cyclic:
                 field="edgeface_weights",
             )
         return nn.ModuleDict({"dsr": dsr, "edgeface": edgeface})
+
+    def _load_dsr(self, dsr: DSR) -> None:
+        """Load the user's DSR; raise `UserError` where it must be trained from scratch instead."""
+        path, wanted = self.config.dsr_weights, self.config.resolution
+        load_weights(dsr, path, ignore=(), part="dsr", field="dsr_weights")
+        if int(dsr.resolution) != wanted:
+            raise UserError(
+                f"checkpoint {path}: DSR was trained for faces of {int(dsr.resolution)} px, not of "
+                f"{wanted}; allowed: resolution={int(dsr.resolution)}, or dsr_weights=none"
+            )
+        trained_on = checkpoint_data(path)
+        if trained_on and trained_on != self.data_digest and not self.config.other_data:
+            raise UserError(
+                f"checkpoint {path}: DSR was trained on other faces ({trained_on[:12]}, these are "
+                f"{self.data_digest[:12]}); retrain it in full (dsr_weights=none), or go on with "
+                "it all the same (other_data=true)"
+            )
 
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
         """Put a fresh ArcFace head on the recogniser."""
@@ -168,7 +188,8 @@ class Cyclic:
             if not terms:
                 raise UserError(f"loss: one of {', '.join(TERMS)} must have a weight above 0")
             loss = torch.stack([weights[n] * value.mean() for n, value in terms.items()]).sum()
-            return loss, {"num": count}
+            sums = {name: value.detach().sum() for name, value in terms.items()}
+            return loss, {"num": count, **sums, **_weighted(sums, weights)}
         sharp = settings.data == "source"
         faces = self._truth(chosen) if sharp else self._made(forward["dsr"], chosen, settings)
         cosines = forward["edgeface"](augment(faces, draws, settings.augment), classify=True)
@@ -201,7 +222,7 @@ class Cyclic:
             for name, value in found.items():
                 sums.setdefault(name, []).append(value.float())
         totals = {name: torch.cat(values).sum() for name, values in sums.items()}
-        totals |= {f"{name}_weighted": weights[name] * totals[name] for name in names}
+        totals |= _weighted({name: totals[name] for name in names}, weights)
         totals |= self._recognised({k: torch.cat(v) for k, v in vectors.items()}, weights)
         totals["loss"] = totals["identification"]
         if settings.model == "dsr":
@@ -211,11 +232,17 @@ class Cyclic:
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         """Return the training loss, and the figures of both models on held-out identities.
 
-        `val_loss` is the loss of the model that is trained: the weighted sum of DSR's terms, or the
-        cross entropy of identification, which is defined for people that nobody was trained on.
+        Where DSR is trained, also the terms of its training loss that have a weight. `val_loss` is
+        the loss of the model that is trained: the weighted sum of DSR's terms, or the cross entropy
+        of identification, which is defined for people that nobody was trained on.
         """
-        named = {f"val_{name}": total / val["num"] for name, total in val.items() if name != "num"}
-        return {"train_loss": train["loss"] / train["num"], **dict(sorted(named.items()))}
+        sides = (("train", train), ("val", val))
+        return {
+            f"{side}_{name}": total / totals["num"]
+            for side, totals in sides
+            for name, total in sorted(totals.items())
+            if name != "num"
+        }
 
     def to(self, device: str) -> None:
         """Move all faces, and VGG, to the device."""
@@ -223,6 +250,17 @@ class Cyclic:
         self._faces.test.to(device)
         if self._vgg is not None:
             self._vgg.to(device)
+
+    def held_out(self, num_people: int) -> Tensor:
+        """Return (num, 3, 112, 112) in [0, 1] on the CPU: the first probe of some held-out people.
+
+        They are spread evenly over all of them; of fewer people all are returned.
+        """
+        _, probes = enrolled(self._faces.test.labels)
+        labels = self._faces.test.labels[probes]
+        first = torch.stack([probes[labels == label][0] for label in labels.unique()])
+        step = max(1, len(first) // max(1, num_people))
+        return self._faces.test.pixels[first[::step][:num_people]].float().cpu() / 255
 
     def _truth(self, chosen: Tensor) -> Tensor:
         return self._faces.train.pixels[chosen].float() / 255
@@ -281,7 +319,10 @@ class Cyclic:
         return found
 
     def _recognised(self, vectors: dict[str, Tensor], weights: Mapping[str, float]) -> Totals:
-        """Return what identification and verification say, times the number of faces."""
+        """Return what identification and verification say, times the number of faces.
+
+        `PROBES` is a table of counts: a row for each held-out identity.
+        """
         labels = self._faces.test.labels
         gallery, probes = enrolled(labels)
         scale = weights["arcface_scale"] / weights["arcface_temperature"]
@@ -303,7 +344,14 @@ class Cyclic:
             "bicubic_accuracy": plain.accuracy,
             "bicubic_tar": plain.tar,
         }
-        return {
+        totals = {
             name: torch.full((), value * len(labels), device=labels.device, dtype=torch.double)
             for name, value in named.items()
         }
+        rows = torch.zeros(len(gallery), 3, dtype=torch.long, device=labels.device)
+        found = torch.stack((torch.ones_like(ours.right), ours.right, plain.right), dim=1)
+        return totals | {PROBES: rows.index_add_(0, labels[probes], found.long())}
+
+
+def _weighted(sums: Totals, weights: Mapping[str, float]) -> Totals:
+    return {f"{name}_weighted": weights[name] * value for name, value in sums.items()}

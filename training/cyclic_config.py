@@ -28,8 +28,8 @@ class CyclicConfig(Config):
     """Sizes of the models and lengths of the stages: to try it on a CPU, or in earnest."""
     data: str = "faces"
     """`faces` (drawn), or a folder with aligned faces of 112 px in a folder for each identity."""
-    identities: Annotated[int, Field(ge=4, le=10_000)] = 48
-    """Number of drawn identities; a quarter of them is only tested."""
+    identities: Annotated[int, Field(ge=4, le=10_000)] = 72
+    """Number of drawn identities; a third of them is only tested."""
     images: Annotated[int, Field(ge=2, le=1000)] = 6
     """Number of drawn images of each identity."""
     data_seed: Annotated[int, Field(ge=0)] = 0
@@ -52,6 +52,8 @@ class CyclicConfig(Config):
     """Starting weights of EdgeFace: `none` (it is pretrained first), or a checkpoint file."""
     dsr_weights: str = "none"
     """Starting weights of DSR: `none` (it is trained first), or a checkpoint file."""
+    other_data: bool = False
+    """Go on with a DSR that was trained on other faces, instead of refusing it."""
     finetuned: bool = False
     """The starting EdgeFace was fine-tuned on DSR's outputs already: that stage is left out."""
     perceptual: str = "edgeface"

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 Shapes = dict[str, Any]
 """Name -> number, or (3,) colour."""
 
-HELD_OUT = 0.25
+HELD_OUT = 1 / 3
 """Share of the identities that are for testing."""
 _SOFT = 0.006
 _MOLES = 7

@@ -110,6 +110,11 @@ def _check_gate(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
     for name in stage.only_if.after:
         if name not in {before.name for before in earlier}:
             raise unknown(f"stage in {where}.only_if.after:", name, [s.name for s in earlier])
+    back_to = stage.only_if.back_to
+    if back_to is not None and back_to not in stage.only_if.after:
+        raise unknown(f"stage in {where}.only_if.back_to:", back_to, stage.only_if.after)
+    if back_to is not None and stage.keep_optimizer:
+        raise UserError(f"{where}.keep_optimizer: the optimizer of {back_to} is gone with back_to")
 
 
 def _check_freezing(stage: Stage, where: str, layers: tuple[str, ...]) -> None:

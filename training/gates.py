@@ -120,6 +120,9 @@ class Gate(Config):
     baseline, each other one ends a cycle."""
     says: Action = "go_on"
     """The verdict at which the stage is trained; at any other it is left out."""
+    back_to: str | None = None
+    """One of `after`: this stage goes on from its end, without what came after it, so that it is a
+    fork; default: it goes on from what was trained last."""
     gates: Gates = Gates()
 
     def decide(self, metrics: Sequence[Mapping[str, float]]) -> Verdict | None:

@@ -22,6 +22,8 @@ class Recognition:
     """Area under the ROC curve of all pairs."""
     loss: float
     """Mean cross entropy of the probes over the gallery."""
+    right: Tensor
+    """(P,) bool: which probes are nearest to the face of their own identity."""
 
 
 def enrolled(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,11 +48,13 @@ def recognise(
     cosines = F.normalize(probes.float()) @ F.normalize(gallery.float()).T  # (P, G)
     genuine = F.one_hot(identities, len(gallery)).bool()
     fpr, tpr = roc(genuine, cosines)
+    right = cosines.argmax(1) == identities
     return Recognition(
-        accuracy=(cosines.argmax(1) == identities).float().mean().item(),
+        accuracy=right.float().mean().item(),
         tar=float(tpr[fpr <= far].max()),
         auc=float(np.trapezoid(tpr, fpr)),
         loss=F.cross_entropy(cosines * scale, identities).item(),
+        right=right,
     )
 
 

@@ -17,8 +17,8 @@ from training.settings import Place, Settings
 Totals = dict[str, Tensor]
 """Name -> sum over examples on the device; totals of batches and ranks add up.
 
-A scalar, or in an evaluation a table of counts (true class, predicted class) or the drawings of
-`training.thumbnails`, which the record keeps beside the metrics.
+A scalar, or in an evaluation a table of counts, such as (true class, predicted class), or the
+drawings of `training.thumbnails`, which the record keeps beside the metrics.
 """
 
 
@@ -26,7 +26,8 @@ class Task(Protocol):
     """What is learned. One object serves all trials of a task in a process.
 
     It may also have `absent_terms()`: loss term -> why its weight must be 0 as it is configured;
-    and `examples()`: the images and true masks of which it draws predictions.
+    `examples()`: the images and true masks of which it draws predictions; and `data_digest`, which
+    names the content of its data alone and goes into exported checkpoints.
     """
 
     @property

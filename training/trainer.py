@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from training.confusion import Rows, kept
+from training.confusion import CONFUSION, Rows, kept
 from training.live import Live
 from training.record import Record
 from training.segment import evaluate_segment, read, train_segment, world_rank
@@ -101,7 +101,7 @@ class Trainer:
             restore_s=restore_s,
             micro_batches=self._live.micro_batches(settings),
             peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
-            tables={f"val_{name}": _rows(table) for name, table in tables.items()},
+            tables={f"val_{name}": _rows(name, table) for name, table in tables.items()},
         )
 
     def _everywhere(self, here: bool) -> bool:
@@ -113,6 +113,9 @@ class Trainer:
         return bool(votes.item())
 
 
-def _rows(table: torch.Tensor) -> Rows:
-    """Return the rows of counts (true, predicted), or of drawings (K, P, P)."""
-    return kept(table) if table.ndim == 2 else packed(table)
+def _rows(name: str, table: torch.Tensor) -> Rows:
+    """Return the rows of counts, of which (true, predicted) is cut, or of drawings (K, P, P)."""
+    if table.ndim == 3:
+        return packed(table)
+    rows: Rows = kept(table) if name == CONFUSION else table.tolist()
+    return rows

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import optuna
+import pytest
 
 from search_spaces.cyclic_lambda import STUDY
 from search_spaces.dimensions import Ask, Given
@@ -11,6 +12,7 @@ from search_spaces.study import config_of
 from thaw.plan import draw
 from training.cyclic import Cyclic
 from training.cyclic_config import CyclicConfig
+from training.errors import UserError
 from training.schedule import Facts, Schedule
 from training.settings import Place
 from training.task import facts_of
@@ -83,3 +85,9 @@ def test_without_weights_for_its_network_there_is_no_perceptual_lambda() -> None
     assert not any("perceptual" in stage.loss for stage in found.stages)
     with_weights = schedule(dict(STUDY.points[0]), perceptual="edgeface")
     assert {s.loss["perceptual"] for s in with_weights.stages if s.model == "dsr"} == {0.02, 0.015}
+
+
+def test_a_pinned_perceptual_weight_without_weights_is_refused() -> None:
+    pinned = Ask(Given({"strategy": "no_cycle"}), {"lambda_perceptual": 0.02})
+    with pytest.raises(UserError, match=r"--set lambda_perceptual=0.02: must be 0: there are no"):
+        STUDY.space(pinned, config_of(STUDY, FULL), 0)

@@ -1,15 +1,23 @@
 """Recipes of cyclic training: the source's table of stages, strategies, starting models, gates."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from trainables.cyclic_recipes import RECIPES, cyclic_schedule, recipe_schedule
+from training.cyclic import Cyclic
 from training.cyclic_config import CyclicConfig
 from training.errors import UserError
 from training.gates import Gates
+from training.record import Record
 from training.schedule import Schedule, Stage
+from training.settings import Place
+from training.task import facts_of
+from training.walk import UNKNOWN, foresee
 
+_FIRST = sum(s.epochs for s in cyclic_schedule(CyclicConfig(), seed=0, strategy="no_cycle").stages)
 FULL = CyclicConfig.parse({"preset": "full", "edgeface_weights": "e.pt"})
 
 
@@ -115,6 +123,37 @@ def test_gates_stand_before_a_second_cycle_and_before_a_full_retrain() -> None:
         **{f"cycle2_{part}": ("go_on", first) for part in ("dsr", "head", "all")},
         **{f"fallback2_{part}": ("retrain", second) for part in ("dsr", "head", "all")},
     }
+
+
+def test_a_catastrophic_cycle_forks_from_the_models_before_it() -> None:
+    found = {s.name: s.only_if.back_to for s in recipe("gated").stages if s.only_if is not None}
+    origins = {name: origin for name, origin in found.items() if origin is not None}
+    assert origins == {"fallback1_dsr": "finetune_all", "fallback2_dsr": "cycle1_all"}
+
+
+def test_the_fork_of_a_catastrophe_is_the_full_retrain_of_other_trials() -> None:
+    """The segments are those of `full_retrain`, so that the store has them or shares them."""
+    task = Cyclic(CyclicConfig.parse({"identities": 4, "images": 2, "blocks": 2, "width": 4}))
+    facts = facts_of(task, seed=0, place=Place())
+    bad, retrained = (
+        foresee(recipe(name, task.config), facts, known=_measured(accuracy))
+        for name, accuracy in (("gated", 0.2), ("full_retrain_1", 0.5))
+    )
+    assert set(retrained) < set(bad)
+
+
+def _measured(after_cycle: float) -> Callable[[str], Record | None]:
+    """Return records of one accuracy up to the end of the first models, and of another after."""
+    order: list[str] = []
+
+    def known(key: str) -> Record:
+        order.append(key)
+        accuracy = 0.5 if len(order) <= _FIRST else after_cycle
+        metrics = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": accuracy}
+        metrics |= {"val_psnr": 26.0, "val_identity": 0.2}
+        return replace(UNKNOWN, key=key, data="target", metrics=metrics)
+
+    return known
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -214,13 +214,34 @@ def test_terms_are_recorded_raw_and_weighted() -> None:
     assert metrics(edgeface())["val_loss"] == metrics(edgeface())["val_identification"]
 
 
+def test_terms_of_the_training_loss_are_recorded_raw_and_weighted(tmp_path: Path) -> None:
+    stages = (dsr(loss={**ALL, "identity": 0.0}), edgeface())
+    first, second = (v.record.metrics for v in run(Schedule(stages=stages), Store(str(tmp_path))))
+    trained = [term for term in TERMS if term != "identity"]
+    for term in trained:
+        weighted = ALL[term] * first[f"train_{term}"]
+        assert first[f"train_{term}_weighted"] == pytest.approx(weighted, rel=1e-5), term
+    total = sum(first[f"train_{term}_weighted"] for term in trained)
+    assert first["train_loss"] == pytest.approx(total, rel=1e-5)
+    assert "train_identity" not in first, "without a weight it is not computed"
+    assert [name for name in second if name.startswith("train_")] == ["train_loss"]
+
+
+def test_who_was_recognised_is_counted_for_each_identity(tmp_path: Path) -> None:
+    record = run(Schedule(stages=(edgeface(data="source"),)), Store(str(tmp_path)))[-1].record
+    rows = record.tables["val_probes"]
+    assert [num for num, _, _ in rows] == [1, 1], "two held-out people with two images each"
+    for place, name in ((1, "val_accuracy"), (2, "val_bicubic_accuracy")):
+        assert sum(row[place] for row in rows) / 2 == pytest.approx(record.metrics[name])
+
+
 def test_ranks_that_evaluate_the_same_do_not_change_the_metrics() -> None:
     live = Live(TASK, 0, "cpu")
     settings = settings_of([dsr()])
     live.prepare(settings)
     with torch.no_grad():
         sums = TASK.evaluate(live.models, settings, 0)
-    totals = {name: value.item() for name, value in sums.items()}
+    totals = {name: value.item() for name, value in sums.items() if not value.ndim}
     one = TASK.metrics({"loss": 1.0, "num": 2.0}, totals)
     two = TASK.metrics({"loss": 2.0, "num": 4.0}, {name: 2 * v for name, v in totals.items()})
     assert one == two
@@ -285,6 +306,18 @@ def test_dsr_of_another_resolution_or_width_is_refused(tmp_path: Path) -> None:
     path = saved(Cyclic(config(width=8)).build(0), "dsr", tmp_path / "wide.pt")
     with pytest.raises(UserError, match=r"stem\.weight is \(8, 3, 3, 3\).*dsr_weights=none"):
         Cyclic(config(dsr_weights=path)).build(0)
+
+
+def test_dsr_of_other_faces_is_refused_and_full_retraining_named(tmp_path: Path) -> None:
+    path = tmp_path / "dsr.pt"
+    weights = TASK.build(0)["dsr"].state_dict()
+    torch.save({"model_state_dict": weights, "data_digest": TASK.data_digest}, path)
+    given = {"dsr_weights": str(path)}
+    Cyclic(config(**given)).build(0)
+    others = given | {"data_seed": 1}
+    with pytest.raises(UserError, match=r"was trained on other faces \(\w{12}, these are \w{12}\)"):
+        Cyclic(config(**others)).build(0)
+    Cyclic(config(**others, other_data=True)).build(0)
 
 
 @pytest.mark.parametrize(

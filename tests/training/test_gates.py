@@ -144,6 +144,29 @@ def test_what_a_gate_decided_is_in_words_where_it_was_decided() -> None:
     assert "cycle 1 gained 10 points, not more than 10: cycle 2 is left out" in told
 
 
+BACK = (
+    stage("first"),
+    stage("cycle 1"),
+    stage("retrain", RETRAIN.model_copy(update={"back_to": "first"})),
+    stage("retrain too", RETRAIN),
+    stage("cycle 2", GO_ON),
+)
+
+
+def test_a_retrain_forks_from_what_was_before_the_cycle() -> None:
+    history = [record(i, value) for i, value in enumerate([0.2, 0.35, 0.1, 0.25, 0.3, 0.4])]
+    found = Course(BACK, history)
+    assert found.visited == [0, 0, 1, 1, 2, 2], "what was tried stays in the history"
+    assert found.way == [0, 1, 4, 5], "and is no longer on the way to the present state"
+    assert found.number == 3, "the second half of the retrain is asked for by the same verdict"
+    assert "retrain begins from the end of first" in found.events[3]
+
+
+def test_no_fork_where_the_cycle_was_no_catastrophe() -> None:
+    found = Course(BACK, [record(i, value) for i, value in enumerate([0.2, 0.35, 0.1, 0.46])])
+    assert (found.way, found.number) == ([0, 1, 2, 3], 4)
+
+
 def test_the_gate_reads_and_writes_yaml() -> None:
     plan = Schedule(stages=STAGES)
     assert Schedule.parse(plan.plain()) == plan
@@ -154,6 +177,27 @@ def test_a_gate_names_earlier_stages(tmp_path: Any) -> None:
 
     plan = Schedule(stages=(stage("first"), stage("second", Gate(after=("second",)))))
     with pytest.raises(UserError, match=r"stages\.1 \(second\)\.only_if\.after: 'second'"):
+        plan.check(facts(TinyTask()))
+
+
+@pytest.mark.parametrize(
+    ("gate", "kept", "message"),
+    [
+        ({"back_to": "second"}, False, r"only_if\.back_to: 'second'.*allowed: first"),
+        (
+            {"back_to": "first"},
+            True,
+            r"keep_optimizer: the optimizer of first is gone with back_to",
+        ),
+    ],
+)
+def test_where_a_fork_begins_is_checked(gate: Any, kept: bool, message: str) -> None:
+    from tests.training.helpers import TinyTask, facts
+
+    third = stage("third", Gate(after=("first",), **gate))
+    third = third.model_copy(update={"keep_optimizer": kept})
+    plan = Schedule(stages=(stage("first"), stage("second"), third))
+    with pytest.raises(UserError, match=message):
         plan.check(facts(TinyTask()))
 
 
