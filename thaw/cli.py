@@ -51,7 +51,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="Folder with the data: train/<class>/* and val/<class>/* for the classifier, COD10K's "
-        "Train and Test for camouflage; default: embedded data."
+        "Train and Test for camouflage, images, labels and labels.yaml for streets; default: "
+        "embedded data."
     ),
 ]
 StoreOption = Annotated[
