@@ -11,6 +11,7 @@ import typer
 from thaw.analysis_commands import add_to as add_analysis
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
+from thaw.matrix_commands import add_to as add_matrix
 from thaw.store_app import add_to as add_store
 from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
@@ -344,6 +345,7 @@ add_store(app)
 add_transfer(app)
 add_checks(check_app)
 add_data(app)
+add_matrix(app)
 
 
 def _preset(name: str | None) -> list[str]:
