@@ -21,6 +21,7 @@ from thaw.options import Options
 from thaw.results import SEARCH, Table, write_search
 from thaw.running import Run, run_trials
 from thaw.trials import FixedList, Proposal
+from thaw.worth import Worth
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -40,11 +41,18 @@ class Item:
 
 
 def run_list(
-    items: Sequence[Item], *, kind: str, searched: dict[str, Any], out: str, console: Console
+    items: Sequence[Item],
+    *,
+    kind: str,
+    searched: dict[str, Any],
+    out: str,
+    console: Console,
+    worth: Worth | None = None,
 ) -> Table:
     """Train `items`, which a command `kind` made of the search that `searched` describes.
 
-    Store, slots and devices are those of that search, so that its segments are found again.
+    Store, slots and devices are those of that search, so that its segments are found again. Nobody
+    ends an item early, unless `worth` does.
     """
     options = replace(Options(**searched["options"]), out=out, resume=False)
     folder = Path(out).absolute()
@@ -74,6 +82,7 @@ def run_list(
             scheduler=FIFOScheduler(),
             scheduler_name="none",
             store_budget=options.store_budget,
+            worth=worth,
         )
         proposals = [
             Proposal(

@@ -16,6 +16,7 @@ from thaw.matrix_file import MatrixFile, planned_runs
 from thaw.options import Options
 from thaw.preparing import prepare
 from thaw.results import Table
+from thaw.worth import worth_of
 from trainables.systems import system
 from training.errors import UserError
 
@@ -54,6 +55,7 @@ def run_matrix(file: Path, options: Options, console: Console) -> Table:
             searched=searched,
             out=options.out,
             console=console,
+            worth=worth_of(options, study),
         )
 
 

@@ -8,6 +8,15 @@ from typing import Annotated
 import typer
 
 STATUS = "status"
+HoursPerPoint = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0001,
+        metavar="HOURS",
+        help="Device-hours that a point of the metric is worth: runs whose next phase is predicted "
+        "to cost more for each are ended. Default: none is.",
+    ),
+]
 _INTERRUPTED = 130
 
 
@@ -44,6 +53,7 @@ def matrix(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Runs at once; default: what the cluster holds.")
     ] = None,
+    hours_per_point: HoursPerPoint = None,
 ) -> None:
     """Train strategy x data set x model, or what else the axes of a file are, in its order.
 
@@ -77,6 +87,7 @@ def matrix(
         scheduler="none",
         address=address,
         max_concurrent=max_concurrent,
+        hours_per_point=hours_per_point,
     )
     table = run_matrix(Path(what), options, make_console())
     typer.echo(
