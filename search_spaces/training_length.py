@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from search_spaces.dimensions import Ask, Choice
 from search_spaces.study import Study
-from trainables.streets import COOLDOWN, COSINE, POLY, Settings, schedule
+from trainables.streets import COOLDOWN, COSINE, POLY, Settings, hours_per_segment, schedule
 from training.schedule import Schedule
 
 LR = Choice(
@@ -39,8 +39,6 @@ LENGTH = Choice(
     help="iterations from the starting weights on",
 )
 
-_HOURS_PER_ITERATION: dict[tuple[str, str], float] = {}
-
 
 def space(ask: Ask, config: Settings, seed: int) -> Schedule:
     """Return one stage of the asked length and curve."""
@@ -63,4 +61,5 @@ STUDY = Study(
     max_epochs=max(LENGTH.values) * _BASE,
     grace_epochs=_BASE,
     rung_by="epochs",
+    hours_per_epoch=hours_per_segment,
 )

@@ -23,13 +23,14 @@ from training.optimizers import SGD, AdamW
 from training.schedule import Schedule, Stage
 from training.settings import Augment
 from training.street_data import SAMPLE
-from training.streets import Streets, StreetsConfig, load_data
+from training.streets import Streets, StreetsConfig, load_data, num_operations
 
 build = Streets
 
 POLY, COSINE, COOLDOWN = "poly", "cosine", "constant_cooldown"
 FLOOR = 0.01
 """Where curves end, as a share of the LR: a run that goes on does not start from nothing."""
+_SECONDS_PER_HOUR = 3600
 COOLDOWN_SHARE = 0.2
 """Share of a run that cools down (arXiv 2405.18392)."""
 
@@ -108,6 +109,8 @@ class Settings(StreetsConfig):
     resume_iteration: Annotated[int, Field(ge=0)] | None = None
     """Iterations that `weights` was trained for, which tables and logs count too; default: what the
     checkpoint says, else 0."""
+    device_tflops: Annotated[float, Field(gt=0)] = 30.0
+    """Speed that the device sustains, in 10^12 operations a second; for the hours of plans only."""
 
     @model_validator(mode="before")
     @classmethod
@@ -193,6 +196,18 @@ def schedule(
         augment=preset.augment,
     )
     return Schedule(seed=seed, stages=(stage,), iterations_before=config.begun)
+
+
+def hours_per_segment(config: Settings) -> dict[str, float]:
+    """Return the device-hours of a segment at the full preset, estimated from its operations.
+
+    Three forward passes of each image (the backward pass is two) at `device_tflops`; validation is
+    left out. Nothing for the sample, whose records in the store say it better.
+    """
+    if config.preset == "sample":
+        return {}
+    operations = 3 * num_operations(config) * config.batch_size * config.validate_every
+    return {"model": operations / (config.device_tflops * 1e12) / _SECONDS_PER_HOUR}
 
 
 def curve_of(name: str) -> Curve:

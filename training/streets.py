@@ -263,6 +263,16 @@ def _skeleton(architecture: str, encoder: str, num_classes: int) -> nn.Module:
     return model.to("meta")
 
 
+def num_operations(config: StreetsConfig, num_classes: int = 19) -> float:
+    """Return the floating-point operations of a forward pass of one crop, counted by torch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = copy.deepcopy(_skeleton(config.architecture, config.encoder, num_classes)).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, *config.crop, device="meta"))
+    return float(counter.get_total_flops())
+
+
 @lru_cache(maxsize=64)
 def _try(key: tuple[str, str, int], size: tuple[int, int], num_images: int, where: str) -> None:
     """Raise `UserError` where the network takes no such images; 0 of them stands for evaluation."""

@@ -16,6 +16,7 @@ from training.errors import UserError
 from training.schedule import Schedule, Stage
 from training.settings import Place
 from training.store import Store
+from training.streets import num_operations
 from training.trainer import Trainer
 from training.walk import foresee, walk
 
@@ -131,3 +132,16 @@ def test_another_network_has_its_own_recipe() -> None:
     }
     kinds = {name: stage.optimizer.kind for name, stage in by_architecture.items()}
     assert kinds == {"segformer": "adamw", "pspnet": "sgd"}
+
+
+def test_the_plan_of_the_full_preset_has_hours(tmp_path: Path) -> None:
+    """ResNet-50 takes 4.1e9 multiply-adds at 224 px (He et al. 2016, table 1: 3.8e9 with fewer)."""
+    made = plan("constant_cooldown", tmp_path, "preset=full", "weights=none")
+    hours, segments = made["hours_shared"], made["segments_shared"]
+    assert isinstance(hours, float) and isinstance(segments, int)
+    config = Settings.parse({"preset": "full"})
+    each = 3 * num_operations(config) * 2 * 10_000 / 30e12 / 3600
+    assert hours == pytest.approx(segments * each)
+    assert made["hours_plain"] == pytest.approx(80 * each)
+    resnet = Settings.parse({"encoder": "resnet50", "architecture": "linknet", "height": 224})
+    assert num_operations(resnet.model_copy(update={"width": 224})) > 2 * 4.0e9
