@@ -55,6 +55,11 @@ def retuned(logs: Logs, runs: pd.DataFrame, plan: Plan) -> Retuned:
     return Retuned(envelope[_ENVELOPE], _costs(means, envelope, plan))
 
 
+def best_of(table: pd.DataFrame, plan: Plan) -> pd.Series:
+    """Return the row with the best value, the first of several."""
+    return table.iloc[int(np.argmax(plan.sign * table["value"].to_numpy(np.float64)))]
+
+
 def _ended(logs: Logs, runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each run that came to its own end: length, schedule, group, value, noise."""
     if LENGTH not in logs.runs:
@@ -114,7 +119,7 @@ def _means(ended: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 def _best_at(
     length: object, part: pd.DataFrame, ended: pd.DataFrame, plan: Plan
 ) -> dict[str, object]:
-    best = part.loc[(plan.sign * part["value"]).idxmax()]
+    best = best_of(part, plan)
     chosen = ended[(ended["length"] == length) & (ended["schedule"] == best["schedule"])]
     shown, source = _interval(chosen, plan)
     return {
@@ -153,7 +158,7 @@ def _interval(chosen: pd.DataFrame, plan: Plan) -> tuple[str, str]:
 def _costs(means: pd.DataFrame, envelope: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Return what each wrong choice loses: of length, and of a schedule that is not tuned anew."""
     sign = plan.sign
-    top = envelope.loc[(sign * envelope["value"]).idxmax()]
+    top = best_of(envelope, plan)
     rows: list[tuple[object, ...]] = []
     for row in envelope.to_dict("records"):
         loss = sign * (top["value"] - row["value"])
@@ -174,7 +179,7 @@ def _costs(means: pd.DataFrame, envelope: pd.DataFrame, plan: Plan) -> pd.DataFr
             )
     for length, part in means.groupby("length"):
         best = envelope.loc[envelope["length"] == length, "value"].iloc[0]
-        worst = part.loc[(sign * part["value"]).idxmin()]
+        worst = part.iloc[int(np.argmin(sign * part["value"].to_numpy(np.float64)))]
         if len(part) > 1:
             loss = sign * (best - worst["value"])
             rows.append((f"worst: {worst['schedule']}", length, worst["value"], best, loss, np.nan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.diminishing.retuned import best_of
 from analysis.diminishing.summary import heading
 from analysis.diminishing.tables import Tables
 from analysis.document import Block, Chart, Section, Text
@@ -40,7 +41,7 @@ def retuned_section(tables: Tables) -> Section:
         "loss": numbers("loses", lambda loss: plan.unit.gain(loss).lstrip("+")),
         "hours_lost": numbers("device-hours too many", "{:.3g}".format),
     }
-    best = found.envelope.loc[(plan.sign * found.envelope["value"]).idxmax()]
+    best = best_of(found.envelope, plan)
     told = (
         f"The best value at each length over the schedules that were trained to their end there. "
         f"Best of all: {value(best['value'])} at length {best['length']:g} ({best['schedule']}). "
