@@ -68,7 +68,7 @@ def _ended(logs: Logs, runs: pd.DataFrame) -> pd.DataFrame:
         name for name in logs.runs if str(name).startswith(_PARAM) and name not in (LENGTH, *_SEEDS)
     ]
     known = logs.runs.reindex(runs["run"])
-    differing = [name for name in params if known[name].astype(str).nunique() > 1]
+    differing = [str(name) for name in params if known[name].astype(str).nunique() > 1]
     status = known["status"].fillna("").astype(str)
     labels = list(label_names(logs))
     table = pd.DataFrame(
@@ -140,7 +140,7 @@ def _interval(chosen: pd.DataFrame, plan: Plan) -> tuple[str, str]:
     level = plan.options.level
     if chosen["group"].nunique() >= 3 or len(chosen) >= 3:
         clusters = chosen["group"] if chosen["group"].nunique() >= 3 else chosen["run"]
-        numbers = clusters.astype("category").cat.codes.to_numpy(np.int64)
+        numbers = clusters.astype("category").cat.codes.to_numpy().astype(np.int64)
         rng = np.random.default_rng(plan.options.seed)
         values = chosen["value"].to_numpy(np.float64)[:, None]
         low, high = interval(
