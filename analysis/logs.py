@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.grouping import Run, read_group
 from analysis.labels import LabelError, Labels, from_pattern, from_table
+from analysis.matrices import Planned, matrices
 from analysis.merging import Joined, join
 from analysis.notes import Notes
 from analysis.parameters import Facts, attach, end_of_trials, facts_of
@@ -43,6 +44,8 @@ class Logs:
     unused: tuple[Unused, ...]
     notes: tuple[str, ...]
     """What was merged, which lines were broken, what does not fit together: a sentence each."""
+    planned: Planned = field(default_factory=dict)
+    """Runs that a matrix has planned, with or without a log, and their labels."""
 
 
 class LogError(Exception):
@@ -74,17 +77,20 @@ def read_logs(
             points.add(name, joined.curves)
             notes.add(name, run, joined)
     facts = {name: entry.facts for name, entry in known.items()}
+    searches = [other for other in others if other.role == "search"]
     others = attach(list(facts.values()), others)
+    own_labels, planned = matrices(searches, facts)
     stopped = end_of_trials([(entry.facts, entry.last_step) for entry in known.values()])
     if not known:
         raise LogError(_nothing(paths, others))
-    found_labels = _labels(sorted(known), labels, table)
+    found_labels = own_labels | _labels(sorted(known), labels, table)
     said = [*notes.sentences(), *_about_tune(stopped), *_about_labels(found_labels, len(known))]
     return Logs(
         points.frame(),
         _runs(known, found_labels),
         tuple(Unused(str(other.found.name), other.reason) for other in others),
         tuple(said),
+        planned,
     )
 
 

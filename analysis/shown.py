@@ -93,6 +93,11 @@ def gain_range(heading: str, unit: Unit) -> Shown:
     return _ranges(heading, unit.gain)
 
 
+def value_range(heading: str, unit: Unit) -> Shown:
+    """Show an interval of values."""
+    return _ranges(heading, unit.value)
+
+
 def share_range(heading: str) -> Shown:
     """Show an interval of shares that are in per cent."""
     return _ranges(heading, shown_per_cent)

@@ -20,6 +20,7 @@ STUDIES = {
     "from_recipes": "search_spaces.from_recipes",
     "stage2_lr": "search_spaces.stage2_lr",
     "cyclic_lambda": "search_spaces.cyclic_lambda",
+    "training_length": "search_spaces.training_length",
 }
 """Study -> its module, which holds the `Study` as `STUDY`; imported when it is asked for."""
 

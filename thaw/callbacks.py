@@ -12,6 +12,7 @@ from thaw.budgeting import StoreBudget
 from thaw.results import SCHEDULE, Journal, Row, Table
 from thaw.view import View
 from thaw.watch import Watch, watch_of
+from thaw.worth import REASON, Worth
 from trainables.slot import TRIAL, Assignment
 from training.files import StoreFull
 
@@ -25,12 +26,14 @@ class Bookkeeper(Callback):
         view: View,
         folder: Path,
         scheduler: str,
+        worth: Worth | None = None,
     ) -> None:
-        """Write to `folder`; `scheduler` is named in the reasons for an early end."""
+        """Write to `folder`; `scheduler` or `worth` are named in the reasons for an early end."""
         self._table = table
         self._view = view
         self._folder = folder
         self._scheduler = scheduler
+        self._worth = worth
         self._journal = Journal(folder)
         self.budget: StoreBudget | None = None
         self._staged: dict[str, Path] = {}
@@ -85,7 +88,9 @@ class Bookkeeper(Callback):
         row.status = ended or "stopped"
         row.ended = ended
         if row.status == "stopped":
-            row.ended = f"stopped by {self._scheduler} at epoch {row.epochs}"
+            gain = self._worth is not None and row.trial in self._worth.stopped
+            who = REASON if gain else self._scheduler
+            row.ended = f"stopped by {who} at epoch {row.epochs}"
         self._table.write_soon(self._folder)
         self._view.refresh()
 

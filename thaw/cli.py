@@ -12,6 +12,8 @@ from thaw.analysis_commands import add_to as add_analysis
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
 from thaw.each import add_to as add_each
+from thaw.matrix_commands import HoursPerPoint
+from thaw.matrix_commands import add_to as add_matrix
 from thaw.store_app import add_to as add_store
 from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
@@ -51,8 +53,8 @@ Preset = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="Folder with the data: train/<class>/* and val/<class>/* for the classifier, COD10K's "
-        "Train and Test for camouflage; default: embedded data."
+        help="Folder with the data, laid out as the README says, or the page of the system in "
+        "docs; default: embedded data."
     ),
 ]
 StoreOption = Annotated[
@@ -121,6 +123,7 @@ def search(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
+    hours_per_point: HoursPerPoint = None,
     preset: Preset = None,
     set_: Sets = None,
     data: Data = None,
@@ -164,6 +167,7 @@ def search(
             cpus_per_worker=cpus_per_worker,
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
+            hours_per_point=hours_per_point,
         )
     console = make_console()
     table = run(found, task or {}, pinned or {}, options, console)
@@ -345,6 +349,7 @@ add_transfer(app)
 add_checks(check_app)
 add_data(app)
 add_each(app)
+add_matrix(app)
 
 
 def _preset(name: str | None) -> list[str]:

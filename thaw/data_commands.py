@@ -1,4 +1,4 @@
-"""What makes data: `thaw data camouflage|faces`. Nothing slow is imported before it runs."""
+"""What makes data: `thaw data camouflage|faces|streets`. Imports nothing slow before it runs."""
 
 from __future__ import annotations
 
@@ -75,3 +75,34 @@ def faces(
     from thaw.face_set import write_faces
 
     write_faces(folder, num_identities=identities, num_images=images, seed=seed, console=Console())
+
+
+@data_app.command(
+    epilog="Examples:  [bold]thaw data streets city[/]  |  "
+    "[bold]thaw data streets coast --adverse rain,night --images 200 --seed 1[/]  |  "
+    "[bold]thaw search training_length --data city --set strategy=gen_real[/]"
+)
+def streets(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the data set.")],
+    images: Annotated[
+        int, typer.Option(min=8, help="Number of images; a quarter of them is for validation.")
+    ] = 128,
+    adverse: Annotated[
+        str, typer.Option(help="Adverse domains of the validation images: fog, rain, night.")
+    ] = "fog,rain,night",
+    height: Annotated[int, typer.Option(min=32, max=4096, help="Height of images in px.")] = 64,
+    width: Annotated[int, typer.Option(min=32, max=4096, help="Width of images in px.")] = 96,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every scene.")] = 0,
+) -> None:
+    """Draw street scenes with labels, clear ones to train on, clear and adverse ones to validate.
+
+    Beside them lie three strategies, each with a variant of every training image: gen_real is as
+    good as the adverse domains themselves, cut_mix pastes scenes together, poor spoils them.
+    """
+    from rich.console import Console
+
+    from thaw.street_set import write_streets
+
+    write_streets(
+        folder, num=images, weather=adverse, size=(height, width), seed=seed, console=Console()
+    )

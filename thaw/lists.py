@@ -21,6 +21,7 @@ from thaw.options import Options
 from thaw.results import SEARCH, Table, write_search
 from thaw.running import Run, run_trials
 from thaw.trials import FixedList, Proposal
+from thaw.worth import Worth
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -40,11 +41,18 @@ class Item:
 
 
 def run_list(
-    items: Sequence[Item], *, kind: str, searched: dict[str, Any], out: str, console: Console
+    items: Sequence[Item],
+    *,
+    kind: str,
+    searched: dict[str, Any],
+    out: str,
+    console: Console,
+    worth: Worth | None = None,
 ) -> Table:
     """Train `items`, which a command `kind` made of the search that `searched` describes.
 
-    Store, slots and devices are those of that search, so that its segments are found again.
+    Store, slots and devices are those of that search, so that its segments are found again. Nobody
+    ends an item early, unless `worth` does.
     """
     options = replace(Options(**searched["options"]), out=out, resume=False)
     folder = Path(out).absolute()
@@ -57,8 +65,9 @@ def run_list(
             "kind": kind,
             "pinned": {},
             "place": asdict(place_of(workers)),
-            "list": {item.name: item.spec.schedule.plain() for item in items},
             "options": options.plain(),
+            "list": {item.name: _entry(item, searched["task"]) for item in items},
+            **({"planned": searched["planned"]} if "planned" in searched else {}),
         }
         _make_room(folder, described)
         write_search(folder, described)
@@ -73,6 +82,7 @@ def run_list(
             scheduler=FIFOScheduler(),
             scheduler_name="none",
             store_budget=options.store_budget,
+            worth=worth,
         )
         proposals = [
             Proposal(
@@ -86,15 +96,27 @@ def run_list(
     return table
 
 
+def _entry(item: Item, task: dict[str, Any]) -> dict[str, Any]:
+    """Return what an item does, with its task where that is one of its own."""
+    own = {} if item.spec.task == task else {"task": item.spec.task}
+    return own | item.spec.schedule.plain()
+
+
 def _make_room(folder: Path, described: dict[str, Any]) -> None:
-    """Clear what an earlier run of the same list wrote; raise `UserError` for anything else."""
+    """Clear what an earlier run of the same list wrote; raise `UserError` for anything else.
+
+    A list whose runs were planned may have got more of them since.
+    """
     if not folder.exists() or not any(folder.iterdir()):
         return
     try:
         before = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = {}
-    if before.get("list") != json.loads(json.dumps(described["list"])):
+    known, listed = before.get("list"), json.loads(json.dumps(described["list"]))
+    if "planned" in described and known and "planned" in before:
+        listed = {name: listed.get(name) for name in known}
+    if known != listed:
         raise UserError(
             f"--out {folder}: is not empty, and not an earlier run of this; name another"
         )

@@ -19,6 +19,7 @@ from thaw.searcher import ScheduleSearcher
 from thaw.stage_images import StageImages
 from thaw.trials import Proposal, Source
 from thaw.view import View, final_table
+from thaw.worth import Worth, watch
 from trainables.pool import Workers
 from trainables.slot import TRIAL, Slot
 from training.sizes import parse_bytes
@@ -42,6 +43,8 @@ class Run:
     scheduler: TrialScheduler
     scheduler_name: str
     store_budget: str | None = None
+    worth: Worth | None = None
+    """Who ends trials whose next phase is not worth its price, besides the scheduler."""
 
 
 def run_trials(
@@ -55,7 +58,7 @@ def run_trials(
     table.write(run.folder)
     title = f"{run.title} on {run.slots} slot{'s' if run.slots > 1 else ''}"
     with View(console, table, num_trials=run.num_trials, title=title) as view:
-        keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper())
+        keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper(), run.worth)
         searcher = ScheduleSearcher(
             source,
             store=run.store,
@@ -69,6 +72,8 @@ def run_trials(
         )
         budget = keeper.budget = _budget(run, searcher, table)
         _keep_warm(run.scheduler, run.slots)
+        if run.worth is not None:
+            watch(run.scheduler, run.worth)
         try:
             _tune(run, table, searcher, keeper)
         finally:

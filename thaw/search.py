@@ -22,6 +22,7 @@ from thaw.resume import check_same, take_up
 from thaw.running import Run, run_trials
 from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
 from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
+from thaw.worth import worth_of
 from trainables.spec import TrialSpec
 from trainables.systems import system
 from training.errors import UserError, unknown
@@ -106,6 +107,7 @@ def search(
             ),
             scheduler_name=options.scheduler,
             store_budget=options.store_budget,
+            worth=worth_of(options, study),
         )
         run_trials(run, source, table, console, resumed)
     return table

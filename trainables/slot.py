@@ -94,16 +94,20 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
     stages, objective = trial.spec.schedule.stages, trial.spec.schedule.objective
     num_epochs = sum(stage.epochs for stage in stages if stage.data == objective)
     epoch, last_epoch, cost_s = 0, 0, 0.0
+    iterations = trial.spec.schedule.iterations_before
+    by_iteration = any(stage.segment_iterations for stage in stages)
     for segment, visit in enumerate(visits, 1):
         record = visit.record
         epoch += record.data == objective
         last_epoch += visit.stage == stages[-1].name
         cost_s += record.device_s
+        iterations += record.num_steps
         replayed = bool(trial.until) and segment >= trial.until
         ended = trial.because if replayed else visit.ended or ""
         yield {
             **_metrics(record, trial.facts, objective),
             "epoch": epoch,
+            **({"iterations": iterations} if by_iteration else {}),
             "progress": min(100.0, 100 * epoch / num_epochs),
             "last_stage_progress": min(100.0, 100 * last_epoch / stages[-1].epochs),
             "segment": segment,

@@ -19,6 +19,7 @@ SYSTEMS = {
     "classifier": "trainables.classifier",
     "camouflage": "trainables.camouflage",
     "cyclic": "trainables.cyclic",
+    "streets": "trainables.streets",
 }
 """System -> the module that offers it; imported when it is asked for."""
 

@@ -13,14 +13,17 @@ from training.task import Task
 def epoch_order(task: Task, settings: Settings, seed: int) -> Tensor:
     """Return the training examples of this segment in order, (num,) int64 on the CPU.
 
-    `shuffle` takes each of the used ones once. `balanced` takes as many as the segment's steps
-    have room for, of each class the same number.
+    `shuffle` takes each of the used ones once, and where the segment has more steps than that,
+    again in a new order. `balanced` takes as many as the segment's steps have room for, of each
+    class the same number.
     """
     num = task.num_train()[settings.data]
     used = used_examples(num, settings.data_fraction, settings.data, seed)
     random = generator(seed, settings.index, "order")
     if settings.sampler == "shuffle":
-        return used[torch.randperm(len(used), generator=random)]
+        wanted = settings.num_steps * settings.batch_size if settings.num_steps > 1 else 1
+        rounds = max(1, -(-wanted // len(used)))
+        return torch.cat([used[torch.randperm(len(used), generator=random)] for _ in range(rounds)])
     labels = task.class_labels(settings.data)
     assert labels is not None  # `check` has refused a task without classes
     room = min(len(used), settings.num_steps * settings.batch_size)

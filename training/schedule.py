@@ -37,6 +37,9 @@ class Stage(Config):
     """What the stage is called in tables."""
     epochs: Annotated[int, Field(ge=1)]
     """Length, or with `until` the most; each epoch is one segment."""
+    segment_iterations: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps of a segment, over as many passes of the data as they take; none is one pass.
+    In YAML `iterations` and `validate_every` may stand for this and `epochs`."""
     lr: Annotated[float, Field(gt=0)]
     """Learning rate at multiplier 1, at the top of the curve."""
     groups: dict[str, Multiplier] = Field(default_factory=_all_alike)
@@ -111,6 +114,20 @@ class Stage(Config):
         for number, reaction in enumerate(self.react):
             yield f"react.{number}.when", reaction.when
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_iterations(cls, data: Any) -> Any:
+        """Take a length in iterations, which the interval of validation must divide."""
+        if not isinstance(data, dict) or "iterations" not in data:
+            return data
+        length, every = data["iterations"], data.get("validate_every")
+        if not all(isinstance(n, int) and n > 0 for n in (length, every)) or length % every:
+            raise ValueError(
+                f"validate_every: {every} must divide iterations, {length}: both whole numbers"
+            )
+        rest = {k: v for k, v in data.items() if k not in ("iterations", "validate_every")}
+        return rest | {"epochs": length // every, "segment_iterations": every}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.batch_size % self.accumulate:
@@ -159,6 +176,8 @@ class Schedule(Config):
     warmup: WarmUp = WarmUp()
     """Warm-up before the curve over all stages."""
     compute: Compute = Compute()
+    iterations_before: Annotated[int, Field(ge=0)] = 0
+    """Iterations that the starting weights were trained for: tables and logs count them too."""
     fork: Fork | None = None
     """Begin as another schedule did; this one's stages hold from there on, as if they had been
     trained so far."""
@@ -283,7 +302,9 @@ class Schedule(Config):
 
 
 def num_steps_per_epoch(stage: Stage, facts: Facts) -> int:
-    """Return optimizer steps per epoch: whole batches only, and at least one."""
+    """Return optimizer steps of a segment; in a pass over the data whole batches, at least one."""
+    if stage.segment_iterations is not None:
+        return stage.segment_iterations
     return max(1, num_used(stage, facts) // stage.batch_size)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from analysis.diminishing.runs import COMPLETE
+import pandas as pd
+
+from analysis.diminishing.runs import COMPLETE, STATES
 from analysis.diminishing.summary import joined, left_out
 from analysis.diminishing.tables import Tables
 from analysis.document import Block, Items, Section, Text
 from analysis.shown import counts, grid, steps, words
 from analysis.steps import shown_step
 
+_COUNTS = {"num_runs": counts("runs")}
+
 
 def details_section(tables: Tables) -> Section:
     """Technical details, the runs that enter no mean, notes of the readers, unused files."""
     blocks: list[Block] = [Items(tuple(_facts(tables)))]
+    blocks += [grid("states", states_table(tables), {"state": words("state"), **_COUNTS}, 99)]
     rest = tables.runs[tables.runs["state"] != COMPLETE]
     most = tables.plan.options.max_rows
     if len(rest):
@@ -32,6 +37,13 @@ def details_section(tables: Tables) -> Section:
         shown = {"file": words("file"), "reason": words("reason")}
         blocks += [grid("unused", tables.unused, shown, most)]
     return Section("Technical details", tuple(blocks))
+
+
+def states_table(tables: Tables) -> pd.DataFrame:
+    """Return how many runs are in each state, of those that there are."""
+    found = {state: tables.num(state) for state in STATES}
+    rows = [(state, num) for state, num in found.items() if num]
+    return pd.DataFrame(rows, columns=["state", "num_runs"])
 
 
 def _facts(tables: Tables) -> list[str]:

@@ -41,6 +41,8 @@ def facts(tables: Tables) -> dict[str, Any]:
         "groups": records(tables.groups),
         "recommendations": records(tables.recommendations),
         "cost_benefit": records(tables.cost_benefit),
+        "envelope": records(tables.retuned.envelope),
+        "wrong_choices": records(tables.retuned.costs),
         "patterns": {str(k): int(v) for k, v in tables.patterns["pattern"].value_counts().items()},
         "not_counted": records(rest[["run", "state", "remark"]]),
         "chosen": list(plan.chosen),

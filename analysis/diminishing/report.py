@@ -9,6 +9,7 @@ from analysis.diminishing.charts import charts
 from analysis.diminishing.details import details_section
 from analysis.diminishing.facts import facts
 from analysis.diminishing.options import Options
+from analysis.diminishing.retuned_section import retuned_section
 from analysis.diminishing.sections import (
     checkpoints_section,
     marginal_section,
@@ -38,6 +39,7 @@ def report(logs: Logs, options: Options, made: date) -> Document:
             marginal_section(tables),
             recommendations_section(tables),
             cost_section(tables, drawn),
+            retuned_section(tables),
             ahead_section(tables),
             details_section(tables),
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ from analysis.steps import shown_step
 
 Floats = npt.NDArray[np.float64]
 COMPLETE, INCOMPLETE, RUNNING = "complete", "incomplete", "running"
-CENSORED, NO_VALUES, PENDING = "censored", "no values", "pending"
-STATES = (COMPLETE, RUNNING, INCOMPLETE, CENSORED, NO_VALUES, PENDING)
+CENSORED, NO_VALUES, PENDING, FAILED = "censored", "no values", "pending", "failed"
+STATES = (COMPLETE, RUNNING, INCOMPLETE, CENSORED, FAILED, NO_VALUES, PENDING)
 """Only complete runs enter means."""
 
 _LABEL = "label:"
@@ -53,6 +53,8 @@ def runs_table(logs: Logs, curves: Curves, plan: Plan) -> pd.DataFrame:
     table = pd.concat([table, said[rest]], axis=1)
     whole = [name for name in table.columns if pd.api.types.is_integer_dtype(table[name])]
     pending = _pending(plan.options.planned, set(curves.runs), label_names(logs))
+    later = {run: labels for run, labels in logs.planned.items() if run not in set(curves.runs)}
+    pending = pd.concat([pending, _later(later, set(pending["run"]))], ignore_index=True)
     return pd.concat([table.astype(dict.fromkeys(whole, "Int64")), pending], ignore_index=True)
 
 
@@ -139,7 +141,19 @@ def _state(status: str, num: int, last: float, reached: bool, plan: Plan) -> tup
         ended = f"no value near {target}; its last is at {shown_step(last)}"
     if status == "running":
         return RUNNING, ended
+    if status == "failed":
+        return FAILED, ended
     return INCOMPLETE, ended + (f"; its log says {status}" if status else "")
+
+
+def _later(planned: Mapping[str, Mapping[str, str]], known: set[str]) -> pd.DataFrame:
+    """Return rows for the runs of a matrix that have no log."""
+    rows = [
+        {"run": run, **labels, "state": PENDING, "remark": "of the matrix, no log yet"}
+        for run, labels in planned.items()
+        if run not in known
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["run", "state", "remark"], dtype=str)
 
 
 def _pending(planned: str | None, known: set[str], labels: Iterable[str]) -> pd.DataFrame:

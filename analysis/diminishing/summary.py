@@ -9,7 +9,15 @@ import pandas as pd
 
 from analysis.diminishing.lengths import EVERYTHING, where_it_drops
 from analysis.diminishing.patterns import BOTH, FAST, SLOW
-from analysis.diminishing.runs import CENSORED, COMPLETE, INCOMPLETE, NO_VALUES, PENDING, RUNNING
+from analysis.diminishing.runs import (
+    CENSORED,
+    COMPLETE,
+    FAILED,
+    INCOMPLETE,
+    NO_VALUES,
+    PENDING,
+    RUNNING,
+)
 from analysis.diminishing.tables import Tables
 from analysis.shown import shown_multiple, shown_per_cent, shown_range
 from analysis.steps import shown_about, shown_step
@@ -18,6 +26,7 @@ _NOT_COUNTED = {
     RUNNING: "running",
     INCOMPLETE: "incomplete",
     CENSORED: "stopped early",
+    FAILED: "failed",
     NO_VALUES: "without a value",
     PENDING: "pending",
 }

@@ -20,6 +20,7 @@ from analysis.diminishing.phases import (
     totals_of,
 )
 from analysis.diminishing.plan import Plan, settle
+from analysis.diminishing.retuned import Retuned, retuned
 from analysis.diminishing.runs import STOPPED, label_names, runs_table
 from analysis.logs import LogError, Logs
 from analysis.metrics import choose_metric, direction, unit_of
@@ -42,6 +43,7 @@ class Tables:
     cost_benefit: pd.DataFrame
     forecasts: pd.DataFrame
     unused: pd.DataFrame
+    retuned: Retuned
     drawn: pd.DataFrame
     mean_curve: pd.DataFrame
     ahead: Ahead
@@ -49,8 +51,11 @@ class Tables:
 
     def files(self) -> dict[str, pd.DataFrame]:
         """Return the tables that are written as CSV, by the names of their files."""
-        kept = ("plan", "totals", "drawn", "mean_curve", "ahead", "notes")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in kept}
+        kept = ("plan", "totals", "retuned", "drawn", "mean_curve", "ahead", "notes")
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in kept}
+        if self.retuned.envelope.empty:
+            return found
+        return found | {"envelope": self.retuned.envelope, "wrong_choices": self.retuned.costs}
 
     def num(self, state: str) -> int:
         """Return how many runs are in a state."""
@@ -89,6 +94,7 @@ def compute(logs: Logs, options: Options) -> Tables:
         cost_benefit=cost_table(totals, gains, plan),
         forecasts=ahead.table,
         unused=pd.DataFrame([vars(file) for file in logs.unused], columns=["file", "reason"]),
+        retuned=retuned(logs, runs, plan),
         drawn=drawn_table(curves, runs, checkpoints["run"], plan),
         mean_curve=mean_curve(curves, gains.complete),
         ahead=ahead,

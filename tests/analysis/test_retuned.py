@@ -1,0 +1,143 @@
+"""Length with the schedule tuned anew, and the labels and plans of a matrix, from logs by hand."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from analysis.diminishing.options import Options
+from analysis.diminishing.report import report
+from analysis.diminishing.runs import COMPLETE, FAILED, PENDING
+from analysis.diminishing.tables import Tables, compute
+from analysis.logs import read_logs
+
+GAINS = {("cosine", 1): 0.50, ("cosine", 2): 0.56, ("poly", 1): 0.52, ("poly", 2): 0.53}
+
+
+def write_run(folder: Path, name: str, length: int, last: float, *, status: str = "") -> None:
+    """A trial of a thaw search: 8 segments of 10 iterations for each length."""
+    path = folder / name / "result.json"
+    path.parent.mkdir(parents=True)
+    num = 8 * length
+    rows = []
+    for at in range(1, num + 1):
+        ended = (status or "finished") if at == num else ""
+        rows.append(
+            {
+                "training_iteration": at,
+                "iterations": 10 * at,
+                "segment": at,
+                "epoch": at,
+                "val_miou": last - 0.3 * (1 - at / num) + (0.001 if at % 2 else -0.001),
+                "key": f"{name}{at}",
+                "device_s": 36.0,
+                "reused": False,
+                "ended": ended,
+                "done": bool(ended),
+            }
+        )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_table(folder: Path, rows: list[dict[str, object]]) -> None:
+    """`trials.csv` as a search writes it."""
+    base = {"status": "finished", "ended": "finished", "segments_trained": 1}
+    whole = [{"trial": row["folder"], **base, **row} for row in rows]
+    names = list(dict.fromkeys(name for row in whole for name in row))
+    lines = [",".join(names), *(",".join(str(row.get(n, "")) for n in names) for row in whole)]
+    (folder / "trials.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def lengths(tmp_path: Path) -> Tables:
+    folder = tmp_path / "search"
+    rows: list[dict[str, object]] = []
+    for number, ((curve, length), last) in enumerate(GAINS.items()):
+        name = f"{number:04d}"
+        write_run(folder, name, length, last)
+        rows.append({"folder": name, "lr_curve": curve, "length": length, "seed": 0})
+    write_run(folder, "0009", 1, 0.99, status="stopped")
+    rows.append({"folder": "0009", "lr_curve": "cosine", "length": 2, "status": "stopped"})
+    write_table(folder, rows)
+    return compute(read_logs([folder]), Options(metric="val_miou"))
+
+
+def test_the_envelope_takes_the_best_schedule_of_each_length(lengths: Tables) -> None:
+    found = lengths.retuned.envelope
+    assert found["length"].tolist() == [1, 2] and found["steps"].tolist() == [80, 160]
+    assert found["schedule"].tolist() == ["lr_curve poly", "lr_curve cosine"]
+    assert found["value"].tolist() == pytest.approx([0.519, 0.559])
+    assert found["num_schedules"].tolist() == [2, 2], "the stopped one does not count"
+    assert found["hours"].tolist() == pytest.approx([0.08, 0.16])
+    low, high = json.loads(found["interval"][0])
+    assert low < 0.519 < high and found["interval_from"][0] == "noise of the curve"
+
+
+def test_what_wrong_choices_cost(lengths: Tables) -> None:
+    costs = lengths.retuned.costs.set_index(["choice", "length"])["loss"]
+    assert costs["this length instead of the best", 1] == pytest.approx(0.04)
+    assert costs["this length instead of the best", 2] == 0
+    assert costs["schedule tuned at length 1", 2] == pytest.approx(0.03)
+    assert costs["schedule tuned at length 2", 1] == pytest.approx(0.02)
+    assert costs["worst: lr_curve cosine", 1] == pytest.approx(0.02)
+
+
+def test_three_groups_give_an_interval_over_them(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    names = [f"{group}-{length}" for group in "abc" for length in (1, 2)]
+    rows: list[dict[str, object]] = []
+    for number, name in enumerate(names):
+        length = int(name[-1])
+        write_run(folder, name, length, 0.5 + 0.01 * number)
+        rows.append({"folder": name, "length": length, "strategy": name[0]})
+    write_table(folder, rows)
+    planned = {name: {"strategy": name[0]} for name in names}
+    write_search(folder, planned)
+    found = compute(read_logs([folder]), Options(metric="val_miou")).retuned.envelope
+    assert found["interval_from"].tolist() == ["3 runs", "3 runs"]
+    low, high = json.loads(found["interval"][1])
+    assert low < found["value"][1] < high and found["value"][1] == pytest.approx(0.529)
+
+
+def write_search(folder: Path, planned: dict[str, dict[str, str]]) -> None:
+    facts = {"study": "s", "metric": "val_miou", "mode": "max", "options": {}, "planned": planned}
+    (folder / "search.json").write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Path:
+    folder = tmp_path / "matrix"
+    write_run(folder, "a-city", 4, 0.5)
+    write_run(folder, "b-city", 1, 0.4, status="failed")
+    rows = [
+        {"folder": "a-city", "strategy": "a", "dataset": "city", "length": 4},
+        {"folder": "b-city", "strategy": "b", "dataset": "city", "length": 4, "status": "failed"},
+    ]
+    write_table(folder, rows)
+    planned = {f"{s}-city": {"strategy": s, "dataset": "city"} for s in "abc"}
+    write_search(folder, planned)
+    return folder
+
+
+def test_the_axes_of_a_matrix_are_labels_and_no_hyperparameters(matrix: Path) -> None:
+    logs = read_logs([matrix])
+    assert logs.runs["label:strategy"].tolist() == ["a", "b"]
+    assert "param:strategy" not in logs.runs or logs.runs["param:strategy"].isna().all()
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_runs_of_a_matrix_without_a_log_are_pending(matrix: Path, above: bool) -> None:
+    logs = read_logs([matrix.parent if above else matrix])
+    tables = compute(logs, Options(metric="val_miou"))
+    states = tables.runs.set_index("strategy")["state"].to_dict()
+    assert states == {"a": COMPLETE, "b": FAILED, "c": PENDING}
+
+
+def test_the_states_stand_in_the_report(matrix: Path) -> None:
+    document = report(read_logs([matrix]), Options(metric="val_miou"), date(2026, 1, 1))
+    details = document.sections[-1]
+    [states] = [block for block in details.blocks if getattr(block, "name", "") == "states"]
+    shown = {row[0].text: row[1].text for row in states.rows}  # type: ignore[union-attr]
+    assert shown == {"complete": "1", "failed": "1", "pending": "1"}
+    assert "1 failed and 1 pending" in document.summary
