@@ -343,13 +343,9 @@ def studies() -> None:
     list_studies(Console())
 
 
-add_analysis(app)
-add_store(app)
-add_transfer(app)
+for add_to in (add_analysis, add_store, add_transfer, add_data, add_each, add_matrix):
+    add_to(app)
 add_checks(check_app)
-add_data(app)
-add_each(app)
-add_matrix(app)
 
 
 def _preset(name: str | None) -> list[str]:
