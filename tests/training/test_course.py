@@ -21,7 +21,6 @@ from tests.training.helpers import (
     trainer,
 )
 from training.course import Course, fold
-from training.errors import UserError
 from training.record import Record
 from training.schedule import Schedule
 from training.store import Store
@@ -350,63 +349,3 @@ def test_the_way_to_a_key_leaves_out_what_was_tried_in_vain(tmp_path: Path) -> N
     ]
     again = trainer(TINY, Store(str(tmp_path / "new"))).train(path)
     assert outcome(again) == outcome(visits[-1].record)
-
-
-def test_any_of_several_signals_may_look_at_what_there_is_not() -> None:
-    adaptive(FULL | {"epochs": 4, "until": {"any": [SIGNAL, HURT]}})
-
-
-@pytest.mark.parametrize(
-    ("stages", "message"),
-    [
-        (
-            [HEAD | {"epochs": 2, "until": {"any": [{"kind": "loss_flat", "patience": 4}]}}],
-            r"stages.0 \(head\).until: can never decide.*needs 5 epochs.*ends after 2",
-        ),
-        (
-            [FULL | {"epochs": 4, "until": HURTS}],
-            r"stages.0 \(full\).until: can never decide.*hurts looks at an earlier stage.*after 4",
-        ),
-        (
-            [HEAD | {"data": "source"}, FULL | {"epochs": 4, "until": {"all": [SIGNAL, HURT]}}],
-            r"stages.1 \(full\).until: can never decide.*hurts looks at an earlier stage",
-        ),
-        (
-            [HEAD | {"epochs": 4, "until": {"any": [SIGNAL | {"points": 0}]}}],
-            "points: Input should be greater than 0",
-        ),
-        (
-            [HEAD | {"roll_back": {"when": HURTS}}],
-            r"stages.0 \(head\).roll_back: there must be a stage before",
-        ),
-        (
-            [HEAD, FULL | {"roll_back": {"when": HURTS, "to": "haed"}}],
-            r"unknown stage in stages.1 \(full\).roll_back.to: 'haed'.*'head'",
-        ),
-        (
-            [HEAD | {"data": "source"}, FULL | {"roll_back": {"when": HURTS}}],
-            r"stages.1 \(full\).roll_back: there must be a stage before",
-        ),
-        (
-            [FULL | {"epochs": 4, "react": [{"when": OPENS, "freeze": ["stemm"]}]}],
-            r"unknown layer group in stages.0 \(full\).react.freeze: 'stemm'",
-        ),
-        (
-            [FULL | {"epochs": 4, "react": [{"when": OPENS, "freeze": ["*"]}]}],
-            r"stages.0 \(full\).react.freeze: leaves nothing to train",
-        ),
-        ([FULL | {"epochs": 4, "react": [{"when": OPENS}]}], "changes nothing"),
-        (
-            [HEAD, FULL | {"roll_back": {"when": HURTS, "tries": 1}}],
-            "further try at the same LR",
-        ),
-        (
-            [HEAD, FULL | {"roll_back": {"when": HURTS}}, FULL | {"keep_optimizer": True}],
-            r"stages.2 \(full\).keep_optimizer: the stage before may go back",
-        ),
-    ],
-    ids=str,
-)
-def test_rules_that_cannot_work_are_told(stages: list[dict[str, Any]], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        adaptive(*stages)

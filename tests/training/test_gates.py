@@ -155,16 +155,16 @@ BACK = (
 
 def test_a_retrain_forks_from_what_was_before_the_cycle() -> None:
     history = [record(i, value) for i, value in enumerate([0.2, 0.35, 0.1, 0.25, 0.3, 0.4])]
-    found = Course(BACK, history)
-    assert found.visited == [0, 0, 1, 1, 2, 2], "what was tried stays in the history"
-    assert found.way == [0, 1, 4, 5], "and is no longer on the way to the present state"
+    found = fold(BACK, history)
+    assert found.visited == (0, 0, 1, 1, 2, 2), "what was tried stays in the history"
+    assert found.way == (0, 1, 4, 5), "and is no longer on the way to the present state"
     assert found.number == 3, "the second half of the retrain is asked for by the same verdict"
-    assert "retrain begins from the end of first" in found.events[3]
+    assert "retrain begins from the end of first" in fold(BACK, history[:4]).event
 
 
 def test_no_fork_where_the_cycle_was_no_catastrophe() -> None:
-    found = Course(BACK, [record(i, value) for i, value in enumerate([0.2, 0.35, 0.1, 0.46])])
-    assert (found.way, found.number) == ([0, 1, 2, 3], 4)
+    found = fold(BACK, [record(i, value) for i, value in enumerate([0.2, 0.35, 0.1, 0.46])])
+    assert (found.way, found.number) == ((0, 1, 2, 3), 4)
 
 
 def test_the_gate_reads_and_writes_yaml() -> None:
