@@ -131,7 +131,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 1.5}, r"stages\.0\.epochs: .*integer.*got 1\.5$"),
     (
         {"epoch": 1},
-        r"unknown field 'epoch' \(did you mean 'epochs'\?\); allowed: name, epochs, segment_iterations, lr,",
+        r"unknown field 'epoch' \(did you mean 'epochs'\?\); allowed: name, epochs, ",
     ),
     ({"batchnorm": "off"}, r"batchnorm: .*'train', 'eval_frozen' or 'eval_all', got 'off'$"),
     ({"curve": {"kind": "cos"}}, r"curve: .*'cos'.*'constant', 'linear', 'cosine', 'one_cycle'"),
