@@ -232,14 +232,16 @@ class Cyclic:
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         """Return the training loss, and the figures of both models on held-out identities.
 
-        Where DSR is trained, also the terms of its training loss that have a weight. `val_loss` is
-        the loss of the model that is trained: the weighted sum of DSR's terms, or the cross entropy
-        of identification, which is defined for people that nobody was trained on.
+        A term of DSR's loss that had no part in training is 0 there: it has no weight, or EdgeFace
+        was trained. `val_loss` is the loss of the model that is trained: the weighted sum of DSR's
+        terms, or the cross entropy of identification, which is defined for people that nobody was
+        trained on.
         """
-        sides = (("train", train), ("val", val))
+        names = [name for name in TERMS if name not in self.absent_terms()]
+        every = dict.fromkeys([*names, *(f"{name}_weighted" for name in names)], 0.0) | train
         return {
             f"{side}_{name}": total / totals["num"]
-            for side, totals in sides
+            for side, totals in (("train", every), ("val", val))
             for name, total in sorted(totals.items())
             if name != "num"
         }
