@@ -245,8 +245,8 @@ def extend(
 ) -> None:
     """Train trials of a search for longer, for the price of the difference.
 
-    Where the LR does not hang on the length, the last stage goes on as if it had been longer; where
-    it does (cosine, one-cycle), its curve runs once more from the same LR, or from --lr.
+    Where the LR does not hang on the length, the last stage goes on as if it had been longer. Where
+    it does, the curve runs once more, or from --lr; schedules in iterations stay where it ended.
     """
     from thaw.extend import extend as run
     from thaw.view import make_console

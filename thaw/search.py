@@ -128,6 +128,11 @@ def _check(study: Study, options: Options, folder: Path) -> None:
         )
     if options.scheduler not in SCHEDULERS:
         raise unknown("--scheduler", options.scheduler, SCHEDULERS)
+    if options.hours_per_point is not None and options.scheduler in PAUSING:
+        raise UserError(
+            f"--hours-per-point: {options.scheduler} lets stopped trials go on, which it ends for "
+            "good; take --scheduler asha or none"
+        )
     Clock(study, options.rung_by)
 
 

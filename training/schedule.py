@@ -37,9 +37,6 @@ class Stage(Config):
     """What the stage is called in tables."""
     epochs: Annotated[int, Field(ge=1)]
     """Length, or with `until` the most; each epoch is one segment."""
-    segment_iterations: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps of a segment, over as many passes of the data as they take; none is one pass.
-    In YAML `iterations` and `validate_every` may stand for this and `epochs`."""
     lr: Annotated[float, Field(gt=0)]
     """Learning rate at multiplier 1, at the top of the curve."""
     groups: dict[str, Multiplier] = Field(default_factory=_all_alike)
@@ -48,6 +45,9 @@ class Stage(Config):
     """Which of the task's models is trained."""
     data: str = "target"
     """Which of the task's data sets it is trained and evaluated on."""
+    segment_iterations: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps of a segment, over as many passes of the data as they take; none is one pass.
+    In YAML `iterations` and `validate_every` may stand for this and `epochs`."""
     curve: Curve | None = None
     """LR curve of this stage; none takes part in the schedule's curve."""
     warmup: WarmUp = WarmUp()

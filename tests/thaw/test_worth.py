@@ -1,18 +1,24 @@
 """Ending a run by its predicted gain: the rule, the replay of recorded curves, the scheduler."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from rich.console import Console
 
 from analysis.conformal import RATIOS, pool_of
 from analysis.curves import Curve, make_curve
 from analysis.stopping import outlook, replay
+from search_spaces.study import study
 from tests.thaw.helpers import spec
+from thaw.options import Options
+from thaw.search import search
 from thaw.worth import Worth, watch
 from trainables.slot import TRIAL
+from training.errors import UserError
 
 POOL = pool_of(np.empty((0, len(RATIOS))))
 STEPS = np.arange(1, 33) * 10.0
@@ -82,6 +88,20 @@ def test_a_trial_ends_at_a_phase_end_where_its_points_are_too_dear() -> None:
 def test_who_pays_more_trains_longer() -> None:
     assert stopped_at(rising(), hours_per_point=8)[0] == 32
     assert stopped_at(rising(), hours_per_point=0.5)[0] == 8
+
+
+def test_with_a_scheduler_that_lets_stopped_trials_go_on_it_is_refused(tmp_path: Path) -> None:
+    options = Options(
+        study="training_length",
+        trials=1,
+        seed=0,
+        out=str(tmp_path / "out"),
+        store=str(tmp_path / "store"),
+        scheduler="asha-promote",
+        hours_per_point=1.0,
+    )
+    with pytest.raises(UserError, match="--hours-per-point: asha-promote lets stopped trials"):
+        search(study("training_length"), {}, {}, options, Console())
 
 
 def test_a_replayed_trial_is_not_judged_again() -> None:
