@@ -37,8 +37,9 @@ class Logs:
     metric and step, with one row for each of these."""
     runs: pd.DataFrame
     """Index: run. Columns: kind, files (joined by "; "), merged_points, broken_lines, status (as
-    far as the log says: finished, stopped, diverged, failed, interrupted, running, or ""), and one
-    for each label, `label:NAME`, and hyperparameter, `param:NAME`."""
+    far as the log says: finished, stopped, diverged, failed, interrupted, running, or ""), stages
+    (tuples (stage, its epochs), of logs that name them), and one for each label, `label:NAME`, and
+    hyperparameter, `param:NAME`."""
     unused: tuple[Unused, ...]
     notes: tuple[str, ...]
     """What was merged, which lines were broken, what does not fit together: a sentence each."""
@@ -166,6 +167,8 @@ def _runs(known: Mapping[str, _Known], labels: Labels) -> pd.DataFrame:
         "broken_lines": [entry.num_broken for entry in entries],
         "status": [entry.facts.status for entry in entries],
     }
+    if any(entry.facts.stages for entry in entries):
+        table["stages"] = [entry.facts.stages for entry in entries]
     for label, values in labels.items():
         table[f"label:{label}"] = [values.get(name, "") for name in names]
     for param in dict.fromkeys(name for entry in entries for name in entry.facts.params):

@@ -32,6 +32,8 @@ class Facts:
     params: dict[str, Parameter] = field(default_factory=dict)
     """What files beside the log say, or else the log itself."""
     logged: dict[str, Parameter] = field(default_factory=dict)
+    stages: tuple[tuple[str, int], ...] = ()
+    """(stage, its epochs) in their order; none where the log does not name stages."""
 
 
 def facts_of(run: Run) -> Facts:
@@ -45,6 +47,7 @@ def facts_of(run: Run) -> Facts:
         ]
         facts.status = content.file.status or facts.status
         facts.logged.update(content.file.params)
+        facts.stages = tuple(content.file.stages) or facts.stages
     facts.files += [source.name for source, _ in run.copies]
     return facts
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis.diminishing.options import Options as DiminishingOptions
-from analysis.unfreezing.options import Options as UnfreezingOptions
+from analysis.transfer.options import Options as TransferOptions
 
 if TYPE_CHECKING:
     from analysis.document import Document
@@ -43,9 +43,9 @@ REPORTS = (
         "analysis.diminishing.report",
     ),
     Report(
-        "unfreezing",
-        "When unfreezing pays, from a search: the moment, the order, freezing against unfreezing.",
-        UnfreezingOptions,
-        "analysis.unfreezing.report",
+        "strategies",
+        "Freezing, unfreezing and neither side by side, and what the source claims of them.",
+        TransferOptions,
+        "analysis.transfer.report",
     ),
 )

@@ -127,7 +127,7 @@ def train_all(specs: Mapping[str, TrialSpec], seed: int, folder: str | None) -> 
 
 def _train(spec: TrialSpec, seed: int, store: Store) -> Outcome:
     schedule = spec.schedule.model_copy(update={"seed": seed})
-    spec = spec.model_copy(update={"schedule": schedule})
+    spec = spec.with_schedule(schedule)
     facts = spec.facts(Place())
     trainer = Trainer(spec.build_task(), root=facts.root, seed=seed, store=store, place=facts.place)
     records = [visit.record for visit in walk(schedule, facts, store, trainer.train)]

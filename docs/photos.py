@@ -2,7 +2,7 @@
 
 Writes `docs/compare_timeseries.png`, `docs/compare_hparams.png` (what `thaw compare` makes, in
 TensorBoard), `docs/trial_images.png` (the confusion matrices of a trial there), and
-`docs/report_unfreezing.png`.
+`docs/report_unfreeze.png`.
 """
 
 import re
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from analysis.files import write_report
 from analysis.logs import read_logs
-from analysis.reports import REPORTS
 from analysis.tensorboard import write_tensorboard
 from tests.analysis.browser import Browser
+from thaw.unfreeze import UNFREEZE
 
 DOCS = Path(__file__).parent
 FILTER = """(() => {
@@ -55,8 +55,8 @@ def main(results: Path) -> None:
         folder = Path(name)
         logs = read_logs([results])
         write_tensorboard(logs, folder / "compared")
-        report = next(report for report in REPORTS if report.name == "unfreezing")
-        write_report(report.make(logs, report.options(), date.today()), folder / "report")
+        document = UNFREEZE.make(logs, UNFREEZE.options(), date.today())
+        write_report(document, folder / "report")
         with tensorboard(folder / "compared") as url, Browser(folder / "a", 1400, 960) as browser:
             browser.open(f"{url}#timeseries")
             browser.wait("document.querySelectorAll('card-view line-chart').length >= 2")
@@ -78,7 +78,7 @@ def main(results: Path) -> None:
             browser.open((folder / "report/report.html").as_uri())
             browser.wait("document.querySelectorAll('.plot .main-svg').length > 0")
             browser.settle()
-            browser.photograph(DOCS / "report_unfreezing.png")
+            browser.photograph(DOCS / "report_unfreeze.png")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from analysis.options import options_of
 from analysis.reports import REPORTS, Report
 from analysis.steps import parse_step
 from thaw.plateau import PLATEAU
+from thaw.unfreeze import UNFREEZE
 
 Logs = Annotated[
     list[str],
@@ -48,7 +49,7 @@ report_app = typer.Typer(
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line; a report in the table of reports is a command."""
-    for report in (*REPORTS, PLATEAU):
+    for report in (*REPORTS, UNFREEZE, PLATEAU):
         example = f"thaw report {report.name} logs --out report"
         labelled = f"{example} --labels '{{strategy}}/{{dataset}}/{{model}}'"
         epilog = f"Examples:  [bold]{example}[/]  |  [bold]{labelled}[/]"

@@ -87,7 +87,7 @@ def _items(chosen: list[Chosen], against: Mapping[str, Make], seed: int) -> list
     specs = {trial.name: trial.spec for trial in chosen}
     some = chosen[0].spec
     for name, make in against.items():
-        specs[name] = some.model_copy(update={"schedule": make(some.config(), seed=seed)})
+        specs[name] = some.with_schedule(make(some.config(), seed=seed))
     return [
         Item(
             f"{name}-seed{seed}",

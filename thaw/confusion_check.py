@@ -11,7 +11,8 @@ from rich.console import Console
 
 from thaw.choosing import choose
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, picture, write_picture
+from thaw.confusion_picture import PICTURE, picture
+from thaw.pictures import write_picture
 from thaw.train import spec_of
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -55,9 +56,9 @@ def check_confusion(
 
 def _of_search(folder: Path, trial: str | None, store: str | None) -> _Asked:
     facts, (chosen,) = choose(folder, trial or "best:1")
-    picture = folder / PICTURE.replace(".", f"-{chosen.name}.")
+    file = folder / PICTURE.replace(".", f"-{chosen.name}.")
     used = store or facts["options"]["store"]
-    return _Asked(chosen.spec, Place(**facts["place"]), used, picture, "name its --store")
+    return _Asked(chosen.spec, Place(**facts["place"]), used, file, "name its --store")
 
 
 def _of_file(what: str, store: str | None) -> _Asked:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from thaw.confusion import StageEnd, name_of
+from thaw.pictures import BLUE, FAINT, INK, LETTER_PX, ORANGE, PAPER, QUIET, Colour, png
 from training.confusion import OTHERS
-from training.errors import UserError
 
 PICTURE = "confusion.png"
 
@@ -19,12 +17,9 @@ _MOST_CLASSES = 30
 """Of more classes those that are confused most are drawn."""
 _PANEL_PX, _CELL_PX = 420, 64
 """Greatest side of a matrix, and of a cell."""
-_GAP_PX, _HEAD_PX, _SIZE = 24, 46, 13
+_GAP_PX, _HEAD_PX = 24, 46
 _NAME = 14
 """Characters of a class's name."""
-_INK, _QUIET, _PAPER = (29, 33, 38), (93, 102, 112), (255, 255, 255)
-_RIGHT, _WRONG = (43, 108, 176), (196, 87, 46)
-Colour = tuple[int, int, int]
 
 
 def picture(ends: Sequence[StageEnd], names: Sequence[str]) -> bytes:
@@ -33,41 +28,24 @@ def picture(ends: Sequence[StageEnd], names: Sequence[str]) -> bytes:
     Of more than 30 classes, those that are confused most at the end are drawn.
     """
     chosen = _chosen(ends[-1])
-    font = ImageFont.load_default(_SIZE)
+    font = ImageFont.load_default(LETTER_PX)
     labels = [_short(name_of(number, names)) for number in chosen]
     margin = round(max((font.getlength(label) for label in labels), default=0)) + 10
     cell = max(14, min(_CELL_PX, _PANEL_PX // max(1, len(chosen))))
     panel = cell * len(chosen)
     width = _GAP_PX + len(ends) * (margin + panel + _GAP_PX)
-    image = Image.new("RGB", (width, _HEAD_PX + panel + margin + _GAP_PX), _PAPER)
+    image = Image.new("RGB", (width, _HEAD_PX + panel + margin + _GAP_PX), PAPER)
     draw = ImageDraw.Draw(image)
-    draw.text((_GAP_PX, image.height - 20), "rows: true class, columns: predicted", _QUIET, font)
+    draw.text((_GAP_PX, image.height - 20), "rows: true class, columns: predicted", QUIET, font)
     for place, end in enumerate(ends):
         left = _GAP_PX + place * (margin + panel + _GAP_PX) + margin
-        draw.text((left, 8), f"{end.label}: {100 * end.accuracy:.1f} %", _INK, font)
+        draw.text((left, 8), f"{end.label}: {100 * end.accuracy:.1f} %", INK, font)
         _matrix(draw, end, chosen, left, cell, font)
         for at, label in enumerate(labels):
             middle = _HEAD_PX + (at + 0.5) * cell
-            draw.text((left - 6, middle), label, _INK, font, anchor="rm")
+            draw.text((left - 6, middle), label, INK, font, anchor="rm")
             _upright(image, label, left + (at + 0.5) * cell, _HEAD_PX + panel + 5, font)
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def write_picture(path: Path, png: bytes) -> str:
-    """Write a PNG, aside and renamed; return a line that says so.
-
-    Raises `UserError` where it cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(png)
-        os.replace(aside, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    return f"wrote {path}"
+    return png(image)
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -97,16 +75,16 @@ def _matrix(
     """Draw the cells; where a number fits into one it is written."""
     num, places = end.confusion.num(), {number: at for at, number in enumerate(chosen)}
     side = cell * len(chosen)
-    draw.rectangle((left, _HEAD_PX, left + side, _HEAD_PX + side), outline=(227, 229, 228))
+    draw.rectangle((left, _HEAD_PX, left + side, _HEAD_PX + side), outline=FAINT)
     for true, predicted, count in end.confusion.rows:
         if predicted == OTHERS or true not in places or predicted not in places:
             continue
         share = count / num[true]
         x, y = left + places[predicted] * cell, _HEAD_PX + places[true] * cell
-        colour = _tint(_RIGHT if true == predicted else _WRONG, share)
+        colour = _tint(BLUE if true == predicted else ORANGE, share)
         draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=colour)
         if draw.textlength(str(count), font) <= cell - 4:
-            ink = _PAPER if share > 0.55 else _INK
+            ink = PAPER if share > 0.55 else INK
             draw.text((x + cell / 2, y + cell / 2), str(count), ink, font, anchor="mm")
 
 
@@ -126,8 +104,8 @@ def _upright(
 ) -> None:
     """Write `text` from bottom to top, ending at (x, y)."""
     length = max(1, round(font.getlength(text)))
-    piece = Image.new("RGB", (length, _SIZE + 5), _PAPER)
-    ImageDraw.Draw(piece).text((0, 0), text, _INK, font)
+    piece = Image.new("RGB", (length, LETTER_PX + 5), PAPER)
+    ImageDraw.Draw(piece).text((0, 0), text, INK, font)
     turned = piece.rotate(90, expand=True)
     image.paste(turned, (round(x - turned.width / 2), round(y)))
 

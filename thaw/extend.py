@@ -24,5 +24,5 @@ def extend(
         facts = trial.spec.facts(place)
         schedule = extended(trial.spec.schedule, num_epochs, facts, lr=lr)
         values = {"epochs_before": trial.epochs, "best_before": trial.best}
-        items.append(Item(trial.name, values, trial.spec.model_copy(update={"schedule": schedule})))
+        items.append(Item(trial.name, values, trial.spec.with_schedule(schedule)))
     return run_list(items, kind="extend", searched=searched, out=out, console=console)

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from analysis.files import write_report
 from analysis.range_test import RULES, range_test_document
+from thaw.lr_picture import PICTURE, picture
+from thaw.pictures import write_picture
 from trainables.spec import TrialSpec
 from training.errors import UserError
 from training.layers import match_layers
@@ -136,6 +138,8 @@ def _write(found: RangeTest, trained: str, out: Path, console: Console) -> None:
     for path in write_report(document, out):
         if path.suffix == ".html":
             console.print(str(path))
+    drawn = picture(found, suggestions, trained)
+    console.print(write_picture(out / PICTURE, drawn), soft_wrap=True)
 
 
 def _curve_table(steps: pd.DataFrame) -> Table:

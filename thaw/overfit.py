@@ -44,7 +44,7 @@ def check_overfit(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Place(device=device, num_threads=num_threads)
     schedule = overfitting(spec, num_images=num_images, epochs=epochs, lr=lr)
-    check = spec.model_copy(update={"schedule": schedule})
+    check = spec.with_schedule(schedule)
     # Few images of many classes leave some without any, which is no fault here.
     facts = facts_of(check.build_task(), seed=schedule.seed, place=place)
     schedule.check(facts)

@@ -20,7 +20,7 @@ from thaw.overrides import split_overrides
 from thaw.preparing import prepare
 from trainables.spec import TrialSpec
 from trainables.systems import system
-from training.course import Course
+from training.course import fold
 from training.errors import UserError, unknown
 from training.schedule import Facts, Schedule
 from training.settings import Place
@@ -218,7 +218,7 @@ def make_plan(
 def _trial(values: dict[str, Any], schedule: Schedule, facts: Facts) -> Trial:
     schedule.check(facts)
     keys = foresee(schedule, facts)
-    visited = Course(schedule.stages, [UNKNOWN] * len(keys)).visited
+    visited = fold(schedule.stages, [UNKNOWN] * len(keys)).visited
     return Trial(values, schedule, keys, tuple(schedule.stages[n].model for n in visited))
 
 

@@ -81,7 +81,7 @@ class Population:
         values, schedule = self._build(self._perturbed(donor.values, random))
         begun = donor.assignment.spec.schedule
         forked = schedule.model_copy(update={"fork": Fork(at=donor.reached, schedule=begun)})
-        spec: TrialSpec = proposal.assignment.spec.model_copy(update={"schedule": forked})
+        spec: TrialSpec = proposal.assignment.spec.with_schedule(forked)
         assignment = replace(proposal.assignment, spec=spec)
         keys = foresee(forked, assignment.facts)
         return replace(

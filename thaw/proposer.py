@@ -66,6 +66,6 @@ class Proposer:
     def _spec(self, ask: Ask) -> TrialSpec:
         """Return the whole trial that `ask` answers; raise `UserError` where it does not fit."""
         schedule = self.study.space(ask, self.config, self.spec.schedule.seed)
-        spec = self.spec.model_copy(update={"schedule": schedule})
+        spec = self.spec.with_schedule(schedule)
         spec.check(self.facts)
         return spec

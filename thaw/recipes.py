@@ -38,7 +38,10 @@ def list_recipes(
     system_name: str, pairs: Sequence[str], data: str | None, epochs: int | None, console: Console
 ) -> None:
     """Print each recipe with its epochs, its stages and its source."""
-    table = Table("recipe", "what", "epochs", "stages", "from", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)  # a name that is cut cannot be given
+    for heading in ("what", "epochs", "stages", "from"):
+        table.add_column(heading, overflow="fold")
     for name, recipe in recipe_book(system_name).RECIPES.items():
         try:
             spec = recipe_spec(system_name, name, pairs, data, 0, epochs)

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from search_spaces.study import STUDIES, study
 from thaw.confusion import class_names, show_confusion, stage_ends
-from thaw.confusion_picture import PICTURE, picture, write_picture
+from thaw.confusion_picture import PICTURE, picture
 from thaw.export import write_model
 from thaw.overrides import split_overrides
+from thaw.pictures import write_picture
 from thaw.predictions import PICTURE as PREDICTIONS
 from thaw.predictions import prediction_ends, prediction_picture
 from thaw.preparing import prepare

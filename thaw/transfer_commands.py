@@ -122,7 +122,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: train a few steps at growing LR, and see where the loss falls.
 
-    Writes report.html with the curve, report.md and the steps as a table; no weights are kept.
+    Writes report.html with the curve, lr-find.png, report.md and the steps as a table; no weights
+    are kept.
     """
     import time
 

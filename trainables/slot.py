@@ -112,6 +112,7 @@ def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, An
             "lr": record.lr_last,
             "reused": visit.reused,
             "micro_batches": record.micro_batches,
+            **({"peak_memory_bytes": record.peak_bytes} if record.peak_bytes else {}),
             "device_s": record.device_s,
             "cost_s": cost_s,
             "key": record.key,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from trainables.systems import system
+from trainables.systems import own_metric, system
 from training.config import Config
 from training.errors import UserError
+from training.rules import ACCURACY
 from training.schedule import Facts, Schedule
 from training.settings import Place
 from training.task import Task, check, facts_of
@@ -26,6 +27,17 @@ class TrialSpec(Config):
     task: dict[str, Any] = Field(default_factory=dict)
     """Configuration of the task; the system's module says which fields it has."""
     schedule: Schedule
+
+    @field_validator("schedule")
+    @classmethod
+    def _measured(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        """Name the system's own metric where rules name none, if it is not the usual one."""
+        metric = own_metric(info.data["system"])
+        return schedule if metric == ACCURACY else schedule.measured_by(metric)
+
+    def with_schedule(self, schedule: Schedule) -> TrialSpec:
+        """Return the trial with another schedule."""
+        return TrialSpec(system=self.system, task=self.task, schedule=schedule)
 
     @classmethod
     def read(cls, path: str) -> TrialSpec:

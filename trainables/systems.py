@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from training.config import Config
 from training.errors import UserError, unknown
+from training.rules import ACCURACY
 from training.schedule import Schedule
 from training.task import Task
 
@@ -33,7 +34,8 @@ class System(Protocol):
     """What a module in `SYSTEMS` offers.
 
     It may also offer `prepare(config, progress)`, which does once what takes long with the data;
-    `progress(done, num)` is to be called as it goes on. Commands call it before `build`.
+    `progress(done, num)` is to be called as it goes on. Commands call it before `build`. `METRIC`
+    names what its rules look at where they do not say; without it that is `val_accuracy`.
     """
 
     Settings: type[Config]
@@ -56,6 +58,11 @@ def system(name: str) -> System:
         if not hasattr(module, part):
             raise UserError(f"system {name}: offers no {part!r}")
     return module  # type: ignore[no-any-return]
+
+
+def own_metric(name: str) -> str:
+    """Return what the rules of a system look at where they name no metric."""
+    return str(getattr(system(name), "METRIC", ACCURACY))
 
 
 def recipe_book(name: str) -> ModuleType:

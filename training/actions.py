@@ -11,7 +11,7 @@ from training.config import Config
 from training.curves import WarmUp
 from training.errors import unknown
 from training.record import Record
-from training.rules import Rule
+from training.rules import ACCURACY, Rule
 
 
 class Reaction(Config):
@@ -32,6 +32,10 @@ class Reaction(Config):
     times: Annotated[int, Field(ge=1)] = 1
     """How often it may happen."""
 
+    def measured_by(self, metric: str) -> Reaction:
+        """Return it with `metric` where its rule names none."""
+        return self.model_copy(update={"when": self.when.measured_by(metric)})
+
     @model_validator(mode="after")
     def _changes(self) -> Self:
         if self.lr == self.weight_decay == 1 and not self.freeze and not self.longer:
@@ -49,8 +53,8 @@ class RollBack(Config):
     it, from where it began. After an earlier stage it begins again."""
     pick: Literal["best", "last"] = "best"
     """Its best checkpoint, or the last one before the rule held."""
-    metric: str = "val_accuracy"
-    """What decides which checkpoint is the best."""
+    metric: str = ""
+    """What decides which checkpoint is the best; none is the system's own."""
     mode: Literal["min", "max"] = "max"
     """Whether smaller or larger is better."""
     tries: Annotated[int, Field(ge=0)] = 0
@@ -60,6 +64,11 @@ class RollBack(Config):
     warmup: WarmUp = WarmUp()
     """Straight line up to the LR of each further try, on top of all else."""
 
+    def measured_by(self, metric: str) -> RollBack:
+        """Return it with `metric` where it or its rule names none."""
+        named = {"when": self.when.measured_by(metric), "metric": self.metric or metric}
+        return self.model_copy(update=named)
+
     @model_validator(mode="after")
     def _tries_differ(self) -> Self:
         if self.tries and self.lr == 1:
@@ -68,7 +77,8 @@ class RollBack(Config):
 
     def worth(self, record: Record) -> float:
         """Return how good a checkpoint is, larger is better; raise `UserError` where unknown."""
-        if self.metric not in record.metrics:
-            raise unknown("metric in roll_back:", self.metric, record.metrics)
-        value = record.metrics[self.metric]
+        metric = self.metric or ACCURACY
+        if metric not in record.metrics:
+            raise unknown("metric in roll_back:", metric, record.metrics)
+        value = record.metrics[metric]
         return -math.inf if math.isnan(value) else value * (1 if self.mode == "max" else -1)

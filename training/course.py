@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from operator import is_
 from typing import TYPE_CHECKING
 
 from training.curves import Constant, WarmUp, factors
@@ -12,31 +14,66 @@ if TYPE_CHECKING:
     from training.actions import Reaction, RollBack
     from training.schedule import Stage
 
+_MOST_KEPT = 512
+_kept: dict[tuple[int, int, int], Course] = {}
+
+
+def fold(stages: Sequence[Stage], history: Sequence[Record]) -> Course:
+    """Return where a history stands among `stages`.
+
+    A trial asks again after each segment, so that the last answers are kept: one record more is one
+    step more. They go by which objects the stages and records are, all of which are looked at.
+    """
+    known = _known(stages, history) or _known(stages, history[:-1])
+    course = Course(stages) if known is None else known
+    for record in history[len(course.history) :]:
+        course = course.after(record)
+    if course is not known:
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        _kept[_name(stages, history)] = course
+    return course
+
+
+def _known(stages: Sequence[Stage], history: Sequence[Record]) -> Course | None:
+    course = _kept.get(_name(stages, history))
+    if course is None or course.stages is not stages:
+        return None
+    return course if all(map(is_, course.history, history)) else None
+
+
+def _name(stages: Sequence[Stage], history: Sequence[Record]) -> tuple[int, int, int]:
+    return id(stages), len(history), id(history[-1]) if history else 0
+
 
 class Course:
-    """The stages of a schedule as far as a history has come through them.
+    """The stages of a schedule as far as a history has come through them; a value, never changed.
 
-    `take` is called with each record in turn; all it does is decided by those. A trial that went
-    back stands on a way that leaves out what it tried in vain.
+    All it says is decided by the records in their order. A trial that went back stands on a way
+    that leaves out what it tried in vain.
     """
 
-    def __init__(self, stages: Sequence[Stage], history: Sequence[Record]) -> None:
-        """Take in `history`; where records have no metrics, no rule holds."""
-        self._stages = stages
-        self._history: list[Record] = []
-        self.way: list[int] = []
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        """Stand at the beginning."""
+        self.stages = stages
+        self.history: tuple[Record, ...] = ()
+        self.way: tuple[int, ...] = ()
         """Places in the history of the segments that led to the present state, in their order."""
-        self.visited: list[int] = []
+        self.visited: tuple[int, ...] = ()
         """Number of the stage of each segment of the history."""
-        self.events: dict[int, str] = {}
-        """Place in the history -> what was decided there, in words."""
-        self._gated: list[str] = []
+        self.event = ""
+        """What was decided after the last segment, in words; mostly nothing."""
+        self._gated: tuple[str, ...] = ()
         self._begin(0)
-        for record in history:
-            self.take(record)
+
+    def after(self, record: Record) -> Course:
+        """Return where one stands after the next segment; without metrics no rule holds."""
+        course = copy(self)  # of values that never change themselves
+        course._take(record)
+        return course
 
     def _begin(self, number: int) -> None:
-        while number < len(self._stages) and not self._wanted(self._stages[number]):
+        while number < len(self.stages) and not self._wanted(self.stages[number]):
             number += 1
         self.number = number
         """Number of the present stage; past the end the number of stages."""
@@ -44,13 +81,13 @@ class Course:
         """Factor on the stage's LR."""
         self.weight_decay = 1.0
         """Factor on the stage's weight decay."""
-        self.frozen: set[str] = set()
+        self.frozen: frozenset[str] = frozenset()
         """Globs of layer groups that were frozen on the way."""
         self.longer = 0
         """Epochs by which the stage was lengthened."""
         self._warm = (0, WarmUp())
         self._tries = 0
-        self._reacted = [0] * len(self._stages[number].react if not self.is_over else ())
+        self._reacted = (0,) * len(self.stages[number].react if not self.is_over else ())
         self._restart()
 
     def _wanted(self, stage: Stage) -> bool:
@@ -58,13 +95,14 @@ class Course:
         if stage.only_if is None:
             return True
         last: dict[str, Record] = {
-            self._stages[self.visited[place]].name: self._history[place] for place in self.way
+            self.stages[self.visited[place]].name: self.history[place] for place in self.way
         }
         ends = [last[name].metrics if name in last else {} for name in stage.only_if.after]
         verdict = stage.only_if.decide(ends)
         wanted = verdict is not None and verdict.action == stage.only_if.says
         why = verdict.reason if verdict is not None else "not known"
-        self._gated.append(f"{why}: {stage.name} {'begins' if wanted else 'is left out'}")
+        said = f"{why}: {stage.name} {'begins' if wanted else 'is left out'}"
+        self._gated = (*self._gated, said)
         return wanted
 
     def _restart(self) -> None:
@@ -73,7 +111,7 @@ class Course:
     @property
     def is_over(self) -> bool:
         """Tell whether all stages are through."""
-        return self.number == len(self._stages)
+        return self.number == len(self.stages)
 
     @property
     def epoch(self) -> int:
@@ -90,18 +128,17 @@ class Course:
             Constant(), warmup, begin=begin, end=end, num_steps=whole, steps_per_epoch=num_steps
         )
 
-    def take(self, record: Record) -> None:
+    def _take(self, record: Record) -> None:
         """Take in the record of the next segment, and decide what follows."""
-        place, stage = len(self._history), self._stages[self.number]
-        self._history.append(record)
-        self.way.append(place)
-        self.visited.append(self.number)
+        place, stage = len(self.history), self.stages[self.number]
+        self.history = (*self.history, record)
+        self.way = (*self.way, place)
+        self.visited = (*self.visited, self.number)
         event = self._decide(stage) if stage.adaptive and record.metrics else ""
         if not event and self._is_through(stage):
             self._begin(self.number + 1)
-        said, self._gated = [event, *self._gated], []
-        if any(said) and record.metrics:
-            self.events[place] = "; ".join(filter(None, said))
+        said, self._gated = filter(None, (event, *self._gated)), ()
+        self.event = "; ".join(said) if record.metrics else ""
 
     def _is_through(self, stage: Stage) -> bool:
         return self.epoch == stage.epochs + self.longer
@@ -119,7 +156,8 @@ class Course:
         for number, reaction in enumerate(stage.react):
             left = self._reacted[number] < reaction.times and (reaction.longer or not through)
             if left and (why := reaction.when.holding(*self._seen(self._since))):
-                self._reacted[number] += 1
+                done = self._reacted
+                self._reacted = (*done[:number], done[number] + 1, *done[number + 1 :])
                 return f"{', '.join(why)}: {self._react(reaction)}"
         return ""
 
@@ -128,7 +166,7 @@ class Course:
         self._since = len(self.way)
         self.lr *= reaction.lr
         self.weight_decay *= reaction.weight_decay
-        self.frozen.update(reaction.freeze)
+        self.frozen |= set(reaction.freeze)
         self.longer += reaction.longer
         self._warm = (len(self.way), reaction.warmup)
         changed = {"LR": reaction.lr, "weight decay": reaction.weight_decay}
@@ -139,16 +177,16 @@ class Course:
 
     def _seen(self, since: int) -> tuple[list[Record], list[Record]]:
         """Return the records of the way from `since` on, and those before the stage like them."""
-        records = [self._history[place] for place in self.way]
+        records = [self.history[place] for place in self.way]
         data = records[-1].data
         return records[since:], [r for r in records[: self._begun] if r.data == data]
 
     def _roll_back(self, back: RollBack) -> str:
         """Cut the way to the checkpoint that `back` asks for; try again from there, or go on."""
-        own = back.to == self._stages[self.number].name
+        own = back.to == self.stages[self.number].name
         found = self._found(back, own=own)
-        del self.way[found + 1 :]
-        name = self._stages[self.visited[self.way[found]]].name if self.way else "the beginning"
+        self.way = self.way[: found + 1]
+        name = self.stages[self.visited[self.way[found]]].name if self.way else "the beginning"
         if self._tries == back.tries:
             self._begin(self.number + 1)
             return f"segment {found + 1} ({name}), and on from there"
@@ -163,12 +201,12 @@ class Course:
 
     def _found(self, back: RollBack, *, own: bool) -> int:
         """Return the place on the way of the checkpoint that `back` asks for, -1 for the root."""
-        name = back.to or self._stages[self.number - 1].name
+        name = back.to or self.stages[self.number - 1].name
         before = enumerate(self.way[: self._begun])
-        named = [n for n, place in before if self._stages[self.visited[place]].name == name]
+        named = [n for n, place in before if self.stages[self.visited[place]].name == name]
         places = range(self._begun, len(self.way) - 1) if own else named
         if not places:  # nothing is left of the stage: the place where this one began
             return self._begun - 1
         if back.pick == "last":
             return places[-1]
-        return max(places, key=lambda n: back.worth(self._history[self.way[n]]))
+        return max(places, key=lambda n: back.worth(self.history[self.way[n]]))

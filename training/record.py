@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-_MICRO_BATCHES, _TABLES = "micro_batches", "tables"
+_LEFT_OUT = frozenset({"peak_bytes", "tables"})
+_OPTIONAL = _LEFT_OUT | {"micro_batches"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Record:
     micro_batches: int = 0
     """Micro-batches of a step over all processes, more than the settings say where memory ran out;
     0 in records that do not know."""
+    peak_bytes: int = 0
+    """Most memory that torch held on this process's CUDA device; 0 where it was not measured."""
     tables: dict[str, list[list[int]]] = field(default_factory=dict)
     """Counts and drawings besides the metrics: name -> rows of whole numbers, such as
     `val_confusion`."""
@@ -49,15 +52,14 @@ class Record:
         return (self.train_s + self.eval_s + self.restore_s) * self.world_size
 
     def plain(self) -> dict[str, Any]:
-        """Return plain data for JSON; without tables where there are none."""
+        """Return plain data for JSON; without tables and peak where there are none."""
         plain = asdict(self)
-        return plain if self.tables else {name: plain[name] for name in plain if name != _TABLES}
+        return {name: plain[name] for name in plain if name not in _LEFT_OUT or plain[name]}
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Record:
         """Build a record from plain data; raise `ValueError` where the fields are not its own."""
         known = {found.name for found in fields(cls)}
-        optional = {_MICRO_BATCHES, _TABLES}
-        if not known - optional <= set(data) <= known:
+        if not known - _OPTIONAL <= set(data) <= known:
             raise ValueError("these are not the fields of a record")
         return cls(**data)

@@ -23,6 +23,8 @@ from training.record import Record
 
 Epochs = Annotated[int, Field(ge=1, le=1000)]
 Points = Annotated[float, Field(ge=0, le=100)]
+ACCURACY = "val_accuracy"
+"""What signals look at that name no metric, unless the system has another one."""
 _POINT = 0.01
 
 
@@ -58,13 +60,15 @@ class AccuracySettled(_Signal):
     """The validation accuracy changes by less than a few points between epochs."""
 
     kind: Literal["accuracy_settled"] = "accuracy_settled"
+    metric: str = ""
+    """What should grow, a share of 1; none is the system's own."""
     points: Points = 1.0
     """A change of so many points is one."""
     patience: Epochs = 1
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Compare each of the last epochs with the one before."""
-        values = _last(records, "val_accuracy", self.needs)
+        values = _last(records, self.metric or ACCURACY, self.needs)
         return all(abs(after - before) < self.points * _POINT for before, after in pairwise(values))
 
 
@@ -87,26 +91,32 @@ class GapSteady(_Signal):
     """Training and validation accuracy do not part."""
 
     kind: Literal["gap_steady"] = "gap_steady"
+    metric: str = ""
+    """What should grow in validation, a share of 1; none is the system's own. Its name in training
+    has `train_` for `val_`."""
     points: Points = 1.0
     """Growth of the gap that counts as parting."""
     patience: Epochs = 2
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Compare the gap with the one `patience` epochs ago."""
-        return _growth(records, self.needs) < self.points * _POINT
+        return _growth(records, self.metric or ACCURACY, self.needs) < self.points * _POINT
 
 
 class GapOpens(_Signal):
     """Training accuracy runs away from validation accuracy."""
 
     kind: Literal["gap_opens"] = "gap_opens"
+    metric: str = ""
+    """What should grow in validation, a share of 1; none is the system's own. Its name in training
+    has `train_` for `val_`."""
     points: Points = 3.0
     """Growth of the gap that counts as opening."""
     patience: Epochs = 3
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Compare the gap with the one `patience` epochs ago."""
-        return _growth(records, self.needs) >= self.points * _POINT
+        return _growth(records, self.metric or ACCURACY, self.needs) >= self.points * _POINT
 
 
 class Plateau(_Signal):
@@ -132,12 +142,14 @@ class Overfits(_Signal):
     """The validation loss rises in each epoch, and the accuracy gains nothing by it."""
 
     kind: Literal["overfits"] = "overfits"
+    metric: str = ""
+    """What should grow, a share of 1; none is the system's own."""
     patience: Epochs = 3
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Look at the last epochs and at the best accuracy before them."""
         losses = _last(records, "val_loss", self.needs)
-        accuracies = _last(records, "val_accuracy", len(records))
+        accuracies = _last(records, self.metric or ACCURACY, len(records))
         rises = all(after > before for before, after in pairwise(losses))
         return rises and _best(accuracies[-self.patience :]) <= _best(accuracies[: -self.patience])
 
@@ -146,6 +158,8 @@ class Hurts(_Signal):
     """The stage has not come back to what the stages before it had reached."""
 
     kind: Literal["hurts"] = "hurts"
+    metric: str = ""
+    """What should grow, a share of 1; none is the system's own."""
     points: Points = 1.0
     """By how much its best validation accuracy lies below theirs."""
     patience: Epochs = 2
@@ -159,8 +173,9 @@ class Hurts(_Signal):
         """Compare the best of the stage with the best of `earlier`; without any it never holds."""
         if not earlier:
             return False
-        best = _best(_last(records, "val_accuracy", len(records)))
-        return best < _best(_last(earlier, "val_accuracy", len(earlier))) - self.points * _POINT
+        metric = self.metric or ACCURACY
+        best, before = (_best(_last(seen, metric, len(seen))) for seen in (records, earlier))
+        return best < before - self.points * _POINT
 
 
 class Explodes(_Signal):
@@ -261,6 +276,19 @@ class Rule(Config):
         needs = [signal.needs for signal in self.all or self.any]
         return max(self.after + 1, max(needs) if self.all else min(needs))
 
+    def measured_by(self, metric: str) -> Rule:
+        """Return the rule with `metric` for the signals that name none."""
+        all_, any_ = (
+            tuple(
+                signal.model_copy(update={"metric": metric})
+                if getattr(signal, "metric", metric) == ""
+                else signal
+                for signal in signals
+            )
+            for signals in (self.all, self.any)
+        )
+        return self.model_copy(update={"all": all_, "any": any_})
+
     def holding(self, records: Sequence[Record], earlier: Sequence[Record]) -> tuple[str, ...]:
         """Return the signals for which the rule holds after `records`; none where it does not.
 
@@ -292,8 +320,13 @@ def _best(values: Sequence[float]) -> float:
     return max((value for value in values if not math.isnan(value)), default=-math.inf)
 
 
-def _growth(records: Sequence[Record], needs: int) -> float:
-    """Return by how much accuracy in training minus in validation grew; NaN where unknown."""
-    train, val = (_last(records, f"{which}_accuracy", needs) for which in ("train", "val"))
+def _growth(records: Sequence[Record], metric: str, needs: int) -> float:
+    """Return by how much a metric in training minus in validation grew; NaN where unknown."""
+    train, val = (_last(records, name, needs) for name in (in_training(metric), metric))
     first, last = train[0] - val[0], train[-1] - val[-1]
     return last - first
+
+
+def in_training(metric: str) -> str:
+    """Return the name in training of a metric in validation."""
+    return f"train_{metric.removeprefix('val_')}"

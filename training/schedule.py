@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from training.actions import Reaction, RollBack
 from training.config import Config
-from training.course import Course
+from training.course import Course, fold
 from training.curves import Constant, Curve, WarmUp, factors
 from training.gates import Gate
 from training.layers import match_layers
@@ -89,6 +89,18 @@ class Stage(Config):
     def adaptive(self) -> bool:
         """Tell whether what the stage does hangs on its metrics."""
         return bool(self.until or self.react or self.roll_back or self.only_if)
+
+    def measured_by(self, metric: str) -> Stage:
+        """Return the stage with `metric` where its rules name none."""
+        if not self.adaptive:
+            return self
+        return self.model_copy(
+            update={
+                "until": self.until and self.until.measured_by(metric),
+                "react": tuple(reaction.measured_by(metric) for reaction in self.react),
+                "roll_back": self.roll_back and self.roll_back.measured_by(metric),
+            }
+        )
 
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Yield (field, rule) of all rules."""
@@ -180,13 +192,12 @@ class Schedule(Config):
         """Tell whether what comes next hangs on the metrics of what was."""
         return any(stage.adaptive for stage in self.stages)
 
-    def without_rules(self) -> Schedule:
-        """Return what is trained where no rule ever holds; gates stay."""
+    def measured_by(self, metric: str) -> Schedule:
+        """Return the schedule with `metric` where its rules name none."""
         if not self.adaptive:
             return self
-        rules: dict[str, Any] = {"until": None, "react": (), "roll_back": None}
-        stages = (stage.model_copy(update=rules) for stage in self.stages)
-        return self.model_copy(update={"stages": tuple(stages)})
+        stages = tuple(stage.measured_by(metric) for stage in self.stages)
+        return self.model_copy(update={"stages": stages})
 
     def stage_at(self, history: Sequence[Record], index: int) -> Stage:
         """Return the stage to which a segment belongs, `history[index]` or the next one."""
@@ -194,24 +205,22 @@ class Schedule(Config):
             return self.fork.schedule.stage_at(history, index)
         if not self.adaptive:
             return self.stages[self.locate(index)[0]]
-        course = Course(self.stages, history[: index + 1])
+        course = fold(self.stages, history)
         return self.stages[[*course.visited, course.number][index]]
 
     def stages_of(self, history: Sequence[Record]) -> list[Stage]:
         """Return the stage of each segment of `history`."""
         if not self.adaptive:
             return [self.stage_at(history, index) for index in range(len(history))]
-        return [self.stages[number] for number in Course(self.stages, history).visited]
+        return [self.stages[number] for number in fold(self.stages, history).visited]
 
     def way(self, history: Sequence[Record]) -> Sequence[int]:
         """Return the places in `history` of the segments that led to the present state."""
-        return Course(self.stages, history).way if self.adaptive else range(len(history))
+        return fold(self.stages, history).way if self.adaptive else range(len(history))
 
     def event(self, history: Sequence[Record]) -> str:
         """Return what the rules decided after the last segment, in words; mostly nothing."""
-        if not self.adaptive:
-            return ""
-        return Course(self.stages, history).events.get(len(history) - 1, "")
+        return fold(self.stages, history).event if self.adaptive else ""
 
     def next(self, history: Sequence[Record], facts: Facts) -> Settings | None:
         """Return the settings of the segment that follows `history`, or None at the end.
@@ -223,7 +232,7 @@ class Schedule(Config):
         if self.fork is not None and len(history) < self.fork.at:
             return self.fork.schedule.next(history, facts)
         if self.adaptive:
-            return self._adapted(Course(self.stages, history), facts)
+            return self._adapted(fold(self.stages, history), facts)
         number, epoch = self.locate(len(history))
         if number == len(self.stages):
             return None

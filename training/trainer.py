@@ -78,6 +78,9 @@ class Trainer:
     def _segment(self, step: Step, parent: str, restore_s: float) -> Record:
         settings = step.settings
         self._key = None  # until the segment is whole, the live state has no name
+        on_cuda = settings.place.device == "cuda"
+        if on_cuda:
+            torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         train, _ = read(train_segment(self._live, self._task, settings, self._seed), settings)
         trained = time.perf_counter()
@@ -97,6 +100,7 @@ class Trainer:
             eval_s=time.perf_counter() - trained,
             restore_s=restore_s,
             micro_batches=self._live.micro_batches(settings),
+            peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
             tables={f"val_{name}": _rows(table) for name, table in tables.items()},
         )
 

@@ -60,8 +60,6 @@ def foresee(
     A schedule that looks at its metrics is followed by the records that are `known`, and from
     there on as if none of its rules held. `known` must not know a key without those before it.
     """
-    if known is None:  # the same keys, without looking back at every segment
-        schedule = schedule.without_rules()
     visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
         visited.append(_path(schedule, visited, history, settings, facts)[-1])

@@ -42,6 +42,8 @@ class LogFile:
     """Why a file of a known format cannot be used, in words."""
     status: str = ""
     params: dict[str, Parameter] = field(default_factory=dict)
+    stages: list[tuple[str, int]] = field(default_factory=list)
+    """(stage, its epochs) in their order, where the log names the stage of each epoch."""
     beside: set[PurePosixPath] = field(default_factory=set)
     """Names of other files that the reader made use of."""
 

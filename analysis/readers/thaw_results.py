@@ -45,12 +45,24 @@ def _read(file: LogFile) -> Iterator[Row]:
 
 
 def _results(file: LogFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    epoch: Any = 0
     for at, item in results(file):
+        if (now := item.get("epoch")) != epoch:  # one on the data that the search is for
+            epoch = now
+            _count(file.stages, str(item.get("stage", "")))
         if ended := item.get("ended"):
             file.status = str(ended)
         elif file.status == "done":
             file.status = "stopped"
         yield at, item
+
+
+def _count(stages: list[tuple[str, int]], stage: str) -> None:
+    """Count an epoch of `stage`: one more of the last stage, or the first of a new one."""
+    if stages and stages[-1][0] == stage:
+        stages[-1] = stage, stages[-1][1] + 1
+    else:
+        stages.append((stage, 1))
 
 
 def _measured(values: Mapping[str, float], on_objective: bool) -> dict[str, float]:

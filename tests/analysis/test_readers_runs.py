@@ -52,6 +52,19 @@ def test_a_trial_of_thaw_without_its_table_says_it_too(tmp_path: Path) -> None:
     assert list(read(tmp_path, files).runs["status"]) == ["finished", "stopped", "running"]
 
 
+def test_the_stages_of_a_thaw_trial_are_counted_on_its_own_data(tmp_path: Path) -> None:
+    """Epochs stand still while other data are trained on; a stage may be begun twice."""
+    epochs = [0, 0, 1, 2, 3, 4, 5]
+    names = ["pretrain", "pretrain", "head", "head", "full", "full", "last"]
+    rows = [
+        {**THAW[0], "epoch": epoch, "stage": name, "segment": number}
+        for number, (epoch, name) in enumerate(zip(epochs, names, strict=True), 1)
+    ]
+    logs = read(tmp_path, {"a/result.json": jsonl(*rows), "b/metrics.csv": LOG})
+    assert logs.runs.loc["a", "stages"] == (("head", 2), ("full", 2), ("last", 1))
+    assert logs.runs.loc["b", "stages"] == ()
+
+
 def test_the_seconds_of_a_thaw_trial_are_those_of_its_segments(tmp_path: Path) -> None:
     points = read(tmp_path, {"0000/result.json": jsonl(*THAW)}).points
     assert list(points[points["metric"] == "val_loss"]["wall_s"]) == [5.0, 7.5]

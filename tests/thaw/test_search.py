@@ -19,13 +19,13 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from analysis.logs import read_logs
-from analysis.reports import REPORTS
 from search_spaces.study import study
 from tests.faults.processes import wait_until
 from thaw.best import write_best
 from thaw.options import Options
 from thaw.results import Table, read_search
 from thaw.search import search
+from thaw.unfreeze import UNFREEZE
 from training.store import Store
 
 pytestmark = pytest.mark.ray
@@ -99,8 +99,7 @@ def test_tensorboard_shows_the_confusion_after_each_stage(folder: Path) -> None:
 
 
 def test_the_report_on_unfreezing_reads_the_folder(folder: Path) -> None:
-    report = next(report for report in REPORTS if report.name == "unfreezing")
-    document = report.make(read_logs([folder / "out"]), report.options(), date(2026, 1, 2))
+    document = UNFREEZE.make(read_logs([folder / "out"]), UNFREEZE.options(), date(2026, 1, 2))
     trials = document.tables["trials"].set_index("trial")
     _, rows = read_search(folder / "out")
     assert len(trials) == TRIALS
@@ -108,6 +107,8 @@ def test_the_report_on_unfreezing_reads_the_folder(folder: Path) -> None:
         best = float(row["best_val_accuracy"])
         assert trials.loc[row["trial"], "value"] == pytest.approx(best, abs=1e-6)
         assert trials.loc[row["trial"], "status"] == row["status"]
+        trained = min(int(row["unfreeze_epoch"]), int(row["epochs"]))
+        assert trials.loc[row["trial"], "head_epochs"] == trained, "of the stages in result.json"
 
 
 def test_optuna_knows_the_truth(folder: Path) -> None:

@@ -136,3 +136,37 @@ def test_every_study_has_a_system_with_a_baseline_that_is_a_file(tmp_path: Path,
         system=study(name).system, schedule=chosen.baseline(chosen.Settings(), seed=0)
     )
     assert TrialSpec.read(str(write_yaml(tmp_path, trial.yaml()))).schedule == trial.schedule
+
+
+RULED = {
+    "stages": [
+        {"name": "before", "epochs": 1, "lr": 1e-3},
+        {
+            "name": "after",
+            "epochs": 9,
+            "lr": 1e-3,
+            "until": {"any": [{"kind": "plateau", "patience": 2}, {"kind": "overfits"}]},
+            "react": [{"when": {"any": [{"kind": "gap_opens"}]}, "lr": 0.5}],
+            "roll_back": {"when": {"any": [{"kind": "hurts"}]}},
+        },
+    ]
+}
+
+
+def test_rules_that_name_no_metric_look_at_the_systems_own() -> None:
+    plan = Schedule.parse(RULED)
+    classifier = TrialSpec(system="classifier", schedule=plan)
+    assert classifier.schedule == plan, "val_accuracy needs no word"
+    after = TrialSpec(system="camouflage", schedule=plan).schedule.stages[1]
+    assert after.until is not None and after.roll_back is not None
+    plateau, overfits = after.until.any
+    assert (plateau.metric, overfits.metric) == ("val_loss", "val_iou")  # type: ignore[union-attr]
+    (opens,) = after.react[0].when.any
+    (hurts,) = after.roll_back.when.any
+    assert {opens.metric, hurts.metric, after.roll_back.metric} == {"val_iou"}  # type: ignore[union-attr]
+
+
+def test_another_schedule_is_measured_by_the_same_system() -> None:
+    other = TrialSpec(system="camouflage", schedule=RICH).with_schedule(Schedule.parse(RULED))
+    back = other.schedule.stages[1].roll_back
+    assert back is not None and back.metric == "val_iou"

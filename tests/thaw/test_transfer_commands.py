@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.analysis.browser import assert_legible
 from tests.thaw.helpers import Thaw, write_yaml
 from thaw.cli import app
 from thaw.transfer_commands import RECIPE_NAMES
@@ -51,6 +52,16 @@ def test_recipes_lists_each_with_its_source(thaw: Thaw) -> None:
     for name, recipe in RECIPES.items():
         assert name in words
         assert all(word in words for word in recipe.source.split()), recipe.source
+
+
+def test_recipes_are_named_in_full_in_a_narrow_terminal(
+    thaw: Thaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = thaw("recipes")
+    assert code == 0, err
+    assert [name for name in RECIPES if name not in out.split()] == []
+    assert "…" not in out and max(map(len, out.splitlines())) <= 80
 
 
 def test_a_printed_recipe_is_a_schedule_file(tmp_path: Path, thaw: Thaw) -> None:
@@ -110,7 +121,9 @@ def test_lr_find_writes_curve_and_suggestions_and_leaves_no_state(
     rows = list(csv.DictReader(Path("found/tables/steps.csv").read_text().splitlines()))
     assert float(rows[0]["lr"]) == pytest.approx(1e-6) and len(rows) == 30
     assert "range_test" in Path("found/report.html").read_text()
-    assert all(word in out for word in ("valley", "steepest", "found/report.html"))
+    words = ("valley", "steepest", "found/report.html", "wrote found/lr-find.png")
+    assert all(word in out for word in words)
+    assert_legible(Path("found/lr-find.png"))
 
 
 def test_lr_find_takes_other_groups(tmp_path: Path, thaw: Thaw) -> None:

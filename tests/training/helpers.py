@@ -28,7 +28,7 @@ from training.trainer import Trainer
 from training.walk import Visit, foresee, walk
 
 NUM_CLASSES = {"source": 3, "target": 4}
-SECONDS = ("train_s", "eval_s", "restore_s")
+SECONDS = ("train_s", "eval_s", "restore_s", "peak_bytes")
 
 
 class TinyTask:
@@ -203,7 +203,7 @@ def path_of(store: Store, key: str, name: str) -> Path:
 
 
 def outcome(record: Record) -> dict[str, Any]:
-    """Return what a record says, without the seconds it took."""
+    """Return what a record says, without the seconds and the memory it took."""
     return {name: value for name, value in record.plain().items() if name not in SECONDS}
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.helpers import (
     TinyTask,
@@ -18,6 +20,7 @@ from tests.training.helpers import (
     state,
     trainer,
 )
+from training.course import Course, fold
 from training.errors import UserError
 from training.record import Record
 from training.schedule import Schedule
@@ -195,6 +198,71 @@ def test_what_is_foreseen_follows_what_is_known() -> None:
         one.metrics["train_loss"] = 1.0
     keys = foresee(plan, FACTS, known.get)
     assert keys[:3] == blind[:3] and len(keys) == 5 and keys[3] not in blind
+
+
+def _until_over(plan: Schedule, seen: list[Record]) -> list[Record]:
+    """Return the records up to the end of the plan, all folds of which were asked for."""
+    taken: list[Record] = []
+    for record in seen:
+        if fold(plan.stages, taken).is_over:
+            break
+        taken.append(record)
+    return taken
+
+
+def _stands(course: Course) -> dict[str, Any]:
+    """Return all that a course says; its stages and history are what it was made from."""
+    return {name: value for name, value in vars(course).items() if name not in _GIVEN}
+
+
+_GIVEN = ("stages", "history")
+_BACK = {"when": HURTS, "tries": 1, "lr": 0.5}
+_REACT = [
+    {"when": OPENS, "lr": 0.5, "freeze": ["stem"], "times": 2},
+    {"when": {"any": [{"kind": "plateau", "patience": 2}]}, "weight_decay": 2.0},
+]
+FOLDED = (
+    adaptive(
+        HEAD | {"epochs": 4, "until": SETTLED},
+        FULL | {"name": "partial", "epochs": 4, "react": _REACT, "roll_back": _BACK},
+        FULL | {"epochs": 5, "until": NEVER_BETTER, "react": _REACT, "roll_back": _BACK},
+    ),
+    adaptive(FULL | {"epochs": 8, "react": _REACT}),
+)
+
+
+@given(
+    plan=st.sampled_from(FOLDED),
+    values=st.lists(st.tuples(*[st.integers(0, 20)] * 3), max_size=20),
+    asked=st.lists(st.integers(0, 20), max_size=8),
+)
+def test_the_kept_fold_is_the_fold_from_nothing(
+    plan: Schedule, values: list[tuple[int, int, int]], asked: list[int]
+) -> None:
+    """Whatever was asked before, also of other histories that end with the same record."""
+    names = ("val_accuracy", "train_accuracy", "val_loss")
+    metrics = [dict(zip(names, (v / 20 for v in row), strict=True)) for row in values]
+    seen = [replace(UNKNOWN, data="target", metrics=one) for one in metrics]
+    whole = _until_over(plan, seen)
+    for num in (*asked, *range(len(whole) + 1)):
+        part = whole[:num]
+        _until_over(plan, [*part[1:], *part[:1], *part[-1:]])
+        straight = Course(plan.stages)
+        for record in part:
+            straight = straight.after(record)
+        found = fold(plan.stages, part)
+        assert _stands(found) == _stands(straight)
+        assert all(a is b for a, b in zip(found.history, part, strict=True))
+
+
+def test_a_step_leaves_the_course_before_as_it_was() -> None:
+    plan = FOLDED[0]
+    course = Course(plan.stages)
+    for record in history(0.3, 0.5, 0.505, 0.6, 0.2, 0.1, 0.1, 0.1):
+        before = dict(vars(course))
+        after = course.after(record)
+        assert vars(course) == before
+        course = after
 
 
 RESUMED = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.course import Course
+from training.course import Course, fold
 from training.errors import UserError
 from training.gates import Gate, Gates, Measured, judge
 from training.record import Record
@@ -112,7 +112,7 @@ STAGES = (
 
 
 def course(accuracies: Sequence[float]) -> Course:
-    return Course(STAGES, [record(i, value) for i, value in enumerate(accuracies)])
+    return fold(STAGES, [record(i, value) for i, value in enumerate(accuracies)])
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,19 @@ def test_a_gated_stage_is_trained_where_its_gate_says_so(after: float, expected:
     accuracies = [0.2, 0.35, 0.1, after]
     while not (found := course(accuracies)).is_over:
         accuracies.append(after)
-    assert found.visited == expected
+    assert list(found.visited) == expected
 
 
 def test_what_a_gate_decided_is_in_words_where_it_was_decided() -> None:
-    assert course([0.2, 0.35, 0.1, 0.25]).events == {
-        3: "cycle 1 lost 10 points, more than 5: catastrophic; train DSR from scratch, with a "
-        "lower LR or identity weight: retrain begins"
-    }
-    told = course([0.2, 0.35, 0.1, 0.45]).events[3]
+    accuracies = [0.2, 0.35, 0.1, 0.25]
+    assert [course(accuracies[: num + 1]).event for num in range(4)] == [
+        "",
+        "",
+        "",
+        "cycle 1 lost 10 points, more than 5: catastrophic; train DSR from scratch, with a "
+        "lower LR or identity weight: retrain begins",
+    ]
+    told = course([0.2, 0.35, 0.1, 0.45]).event
     assert "cycle 1 gained 10 points, not more than 10: cycle 2 is left out" in told
 
 

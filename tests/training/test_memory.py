@@ -98,3 +98,11 @@ def test_a_record_from_before_this_was_known_is_read(tmp_path: Path) -> None:
     plain = visits[0].record.plain()
     del plain["micro_batches"]
     assert Record.from_plain(plain).micro_batches == 0
+
+
+def test_the_peak_of_a_device_is_kept_where_it_was_measured(tmp_path: Path) -> None:
+    visits, _ = train(TinyTask(), tmp_path)
+    plain = visits[0].record.plain()
+    assert "peak_bytes" not in plain, "the CPU does not say"
+    known = Record.from_plain(plain | {"peak_bytes": 2**30})
+    assert known.peak_bytes == 2**30 and Record.from_plain(known.plain()) == known

@@ -166,6 +166,30 @@ def test_a_metric_that_there_is_not_is_named() -> None:
         holds(PLATEAU | {"metric": "miou"}, val_loss=[1.0, 1.0, 1.0])
 
 
+IOU = {"val_iou": [0.50, 0.508, 0.509], "train_iou": [0.5, 0.6, 0.7], "val_loss": [0.5, 0.6, 0.7]}
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"), [(SETTLED, True), (GAP, False), (OPENS, True), (OVERFITS, False)]
+)
+def test_a_signal_looks_at_the_metric_that_it_names(signal: dict[str, Any], expected: bool) -> None:
+    assert holds(signal | {"metric": "val_iou"}, **IOU) is expected
+    with pytest.raises(UserError, match=r"unknown metric in a rule: '(val|train)_accuracy'"):
+        holds(signal, **IOU)
+
+
+def test_a_stage_may_hurt_another_metric() -> None:
+    earlier = records(val_iou=[0.7, 0.8])
+    assert holds(HURTS | {"metric": "val_iou"}, earlier=earlier, val_iou=[0.5, 0.78])
+
+
+def test_only_signals_without_a_metric_are_given_one() -> None:
+    plateau = PLATEAU | {"metric": "val_psnr"}
+    rule = Rule.parse({"all": [SETTLED, FLAT, plateau]}).measured_by("val_iou")
+    expected = {"all": [SETTLED | {"metric": "val_iou"}, FLAT, plateau]}
+    assert rule == Rule.parse(expected)
+
+
 def test_an_explosion_in_the_first_epoch_is_seen_against_the_stage_before() -> None:
     earlier = records(train_loss=[0.3, 0.3], val_loss=[0.25, 0.2341], val_iou=[0.63, 0.6350])
     leapt = {"train_loss": [0.3], "val_loss": [1.5678], "val_iou": [0.1234]}

@@ -1,23 +1,27 @@
-"""The headline and the paragraph at the top: what was found, what is not known, what to do next."""
+"""The headline and the sentences of the summaries: what was found, what is not known, what next."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 
 import pandas as pd
 
 from analysis.shown import shown_range
-from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED
-from analysis.unfreezing.contrast import FEWEST, Contrast
-from analysis.unfreezing.dimensions import BATCHNORM, MODE, MOMENT, PARTIAL, RULE
-from analysis.unfreezing.tables import Tables
+from analysis.transfer.claims import CONFIRMED, REFUTED
+from analysis.transfer.contrast import FEWEST, Contrast
+from analysis.transfer.dimensions import BATCHNORM, EMA, MOMENT, PARTIAL, RESIZE, RULE
+from analysis.transfer.strategies import FREEZE
+from analysis.transfer.tables import Tables
 
 _QUESTIONS = {
     MOMENT: "When to unfreeze",
     PARTIAL: "Partial before full",
     RULE: "A fixed epoch or a rule",
     BATCHNORM: "BatchNorm of frozen groups",
-    MODE: "Freezing or unfreezing",
+    RESIZE: "Resizing",
+    EMA: "Averaged weights",
 }
 _ENOUGH = 12
 """Finished trials with which levels can be compared at all."""
@@ -38,12 +42,18 @@ def headline(tables: Tables) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
-def summary(tables: Tables) -> str:
-    """Return the paragraph."""
-    sentences = [_status(tables)]
-    sentences += [answer(tables, role) for role in _QUESTIONS if tables.of(role) is not None]
-    sentences += [*_claims(tables), *_importance(tables), caution(tables), f"Next: {_next(tables)}"]
-    return " ".join(sentence for sentence in sentences if sentence)
+def strategies_told(tables: Tables) -> list[str]:
+    """Return what freezing and unfreezing did against neither, a sentence each."""
+    unit, found = tables.trials.unit, []
+    for row in tables.strategies.to_dict("records"):
+        if math.isnan(row["ahead"]):
+            continue
+        gain = with_interval(row["ahead"], str(row["ahead_interval"]), unit.gain)
+        time = with_interval(row["slower"], str(row["slower_interval"]), per_cent)
+        what = "Freezing" if row["strategy"] == FREEZE else "Unfreezing"
+        points = f" {unit.name}".rstrip()
+        found.append(f"{what} against neither: {gain}{points}, time {time}.")
+    return found
 
 
 def answer(tables: Tables, role: str) -> str:
@@ -78,17 +88,14 @@ def shown_gain(tables: Tables, row: pd.Series) -> str:
     text = f"{unit.gain(row['difference'])} {unit.name}".strip()
     if not row["difference_interval"]:
         return text
-    ends = [float(end) for end in row["difference_interval"].strip("[]").split(",")]
+    ends = json.loads(row["difference_interval"])
     return f"{text} ({tables.trials.options.level:g}% interval {shown_range(ends, unit.gain)})"
 
 
 def shown_contrast(tables: Tables, found: Contrast, *, share: bool = False) -> str:
     """Return a contrast with its interval, in points or as a share in per cent."""
     unit = tables.trials.unit
-
-    def text(value: float) -> str:
-        return f"{round(100 * value):+d}%" if share else unit.gain(value)
-
+    text = per_cent if share else unit.gain
     name = "" if share else f" {unit.name}".rstrip()
     if not found.has_interval:
         return f"{text(found.difference)}{name}"
@@ -96,7 +103,18 @@ def shown_contrast(tables: Tables, found: Contrast, *, share: bool = False) -> s
     return f"{text(found.difference)}{name} ({tables.trials.options.level:g}% interval {ends})"
 
 
-def _status(tables: Tables) -> str:
+def with_interval(value: float, ends: str, text: Callable[[float], str]) -> str:
+    """Return a value with the interval that stands in a table, if there is one."""
+    return f"{text(value)} ({shown_range(json.loads(ends), text)})" if ends else text(value)
+
+
+def per_cent(share: float) -> str:
+    """Return a share as `+12%`."""
+    return f"{round(100 * share):+d}%"
+
+
+def status_told(tables: Tables) -> str:
+    """Return how many trials there are, and the best of them."""
     trials, stopping = tables.trials, tables.stopping
     text = f"{stopping.num_finished:,} of {len(trials.table):,} trials finished"
     if stopping.num_stopped:
@@ -108,8 +126,9 @@ def _status(tables: Tables) -> str:
     return f"{text}; the best is {best['trial']} with {trials.metric} {value}."
 
 
-def _claims(tables: Tables) -> list[str]:
-    told = tables.claims[tables.claims["verdict"].isin([SUPPORTED, NOT_SUPPORTED])]
+def claims_told(tables: Tables) -> list[str]:
+    """Return the verdicts on the source's claims, in a sentence."""
+    told = tables.claims[tables.claims["verdict"].isin([CONFIRMED, REFUTED])]
     rest = len(tables.claims) - len(told)
     found = [f"{row['claim']}: {row['verdict']}" for row in told.to_dict("records")]
     known = f"Of the source's claims: {'; '.join(found)}; " if found else "Of the source's claims, "
@@ -120,7 +139,8 @@ def _claims(tables: Tables) -> list[str]:
     )
 
 
-def _importance(tables: Tables) -> list[str]:
+def importance_told(tables: Tables) -> list[str]:
+    """Return the dimension that matters most, in a sentence; none where that is not known."""
     found = tables.importance
     if not found.is_told:
         return []
@@ -147,8 +167,8 @@ def caution(tables: Tables) -> str:
     return f"{text}, so a poor choice looks better here than it is."
 
 
-def _next(tables: Tables) -> str:
-    """Return what to do next."""
+def next_step(tables: Tables) -> str:
+    """Return what to do after the search."""
     stopping = tables.stopping
     if stopping.num_finished < _ENOUGH:
         return (

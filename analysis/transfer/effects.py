@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import RepeatedKFold
 
-from analysis.unfreezing.contrast import Contrast, contrast, mean_of
-from analysis.unfreezing.dimensions import Dimension
-from analysis.unfreezing.trials import Flags, Floats, Trials
+from analysis.transfer.contrast import Contrast, contrast, mean_of
+from analysis.transfer.dimensions import Dimension
+from analysis.transfer.trials import Flags, Floats, Trials
 
 _FEWEST = 10
 """Finished trials: with fewer a forest says nothing."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.noise import noise_sd
-from analysis.unfreezing.trials import Trials
+from analysis.transfer.trials import Trials
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""All tables of the report, computed from the logs; text and plots are made from nothing else."""
+"""All tables of the reports, computed from the logs; text and plots are made from nothing else."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.logs import Logs
-from analysis.unfreezing.claims import claims_table, epoch_cost, gain_since_head
-from analysis.unfreezing.contrast import Contrast
-from analysis.unfreezing.dimensions import Dimension, role_of
-from analysis.unfreezing.effects import Importance, effects_table, importance_of
-from analysis.unfreezing.moment import Moment, moment_of
-from analysis.unfreezing.options import Options
-from analysis.unfreezing.stopping import Noise, Stopping, noise_of, stopping_of
-from analysis.unfreezing.trials import Trials, trials_of
+from analysis.transfer.claims import claims_table, epoch_cost, gain_since_head
+from analysis.transfer.contrast import Contrast
+from analysis.transfer.dimensions import Dimension, role_of
+from analysis.transfer.effects import Importance, effects_table, importance_of
+from analysis.transfer.options import Options
+from analysis.transfer.stopping import Noise, Stopping, noise_of, stopping_of
+from analysis.transfer.strategies import sample_of, strategies_table
+from analysis.transfer.trials import Trials, trials_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Tables:
     effects: pd.DataFrame
     importance: Importance
     claims: pd.DataFrame
-    moment: Moment | None
+    strategies: pd.DataFrame
+    of_seeds: bool
+    """Whether strategies were compared over new seeds, and not over trials of a search."""
     epoch_cost: Contrast
     gain_since_head: Contrast
     stopping: Stopping
@@ -41,12 +43,11 @@ class Tables:
         return dimension, self.effects[self.effects["dimension"] == dimension.name]
 
     def files(self) -> dict[str, pd.DataFrame]:
-        """Return the tables that are written as CSV, by the names of their files."""
+        """Return the tables that every report writes as CSV, by the names of their files."""
         return {
             "trials": self.listed(),
             "effects": self.effects,
             "importance": self.importance.table,
-            "claims": self.claims,
             "seeds": self.noise.seeds,
             "unused": self.unused,
         }
@@ -68,12 +69,14 @@ class Tables:
 def compute(logs: Logs, options: Options) -> Tables:
     """Return the tables; raise `LogError` where the logs are no search."""
     trials = trials_of(logs, options)
+    sample = sample_of(trials)
     return Tables(
         trials=trials,
         effects=effects_table(trials),
         importance=importance_of(trials),
         claims=claims_table(trials),
-        moment=moment_of(trials),
+        strategies=strategies_table(trials, sample),
+        of_seeds=sample is not None and sample.of_seeds,
         epoch_cost=epoch_cost(trials),
         gain_since_head=gain_since_head(trials),
         stopping=stopping_of(trials),

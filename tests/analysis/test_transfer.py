@@ -1,13 +1,11 @@
-"""The report on unfreezing, on made-up searches of which the truth is known."""
+"""The reports on transfer learning, on made-up searches of which the truth is known."""
 
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,89 +19,17 @@ from analysis.html import html_page
 from analysis.logs import LogError, Logs
 from analysis.markdown import markdown
 from analysis.reports import REPORTS
-from analysis.unfreezing.claims import NOT_SUPPORTED, SUPPORTED, UNKNOWN, verdict
-from analysis.unfreezing.contrast import Contrast, contrast
-from analysis.unfreezing.dimensions import dimensions_of
-from analysis.unfreezing.options import Options
-from analysis.unfreezing.tables import Tables, compute
+from analysis.transfer.claims import CONFIRMED, REFUTED, UNKNOWN, verdict
+from analysis.transfer.contrast import Contrast, contrast
+from analysis.transfer.dimensions import dimensions_of
+from analysis.transfer.options import Options
+from analysis.transfer.tables import Tables, compute
 from tests.analysis.browser import CHROMIUM, HINT, Browser, assert_legible
+from tests.analysis.searches import both, modes, search, timing_search, trial
 from tests.analysis.test_report_output import NASTY, without_scripts
 
-REPORT = next(report for report in REPORTS if report.name == "unfreezing")
+REPORT = next(report for report in REPORTS if report.name == "strategies")
 OPTIONS = Options(draws=400)
-HEAD = (0.50, 0.60, 0.65, 0.655, 0.657, 0.658, 0.658, 0.659, 0.659, 0.66)
-"""Accuracy of the head alone after each epoch: it settles after epoch 4."""
-
-
-def trial(
-    unfreeze: int,
-    final: float,
-    *,
-    epochs: int = 12,
-    until: int | None = None,
-    frozen_s: float = 1.0,
-    full_s: float = 1.5,
-) -> list[tuple[float, float, float]]:
-    """Return (epoch, accuracy, seconds so far): the head, then a straight way to `final`."""
-    points, seconds = [], 0.0
-    for epoch in range(1, epochs + 1):
-        seconds += frozen_s if epoch <= unfreeze else full_s
-        start = HEAD[unfreeze - 1]
-        way = (epoch - unfreeze) / (epochs - unfreeze)
-        value = HEAD[epoch - 1] if epoch <= unfreeze else start + way * (final - start)
-        points.append((float(epoch), value, seconds))
-    return points[:until]
-
-
-def search(trials: Mapping[str, tuple[dict[str, Any], list[tuple[float, float, float]]]]) -> Logs:
-    """Return the logs of trials: name -> (parameters, points); `status` is among the parameters."""
-    rows = [
-        (name, epoch, epoch, wall_s, "val_accuracy", value)
-        for name, (_, points) in trials.items()
-        for epoch, value, wall_s in points
-    ]
-    columns = ["run", "step", "epoch", "wall_s", "metric", "value"]
-    index = pd.Index(list(trials), dtype=str)
-    runs = pd.DataFrame(
-        {"status": [params.get("status", "finished") for params, _ in trials.values()]}, index=index
-    )
-    for name in dict.fromkeys(n for params, _ in trials.values() for n in params if n != "status"):
-        values = [params.get(name) for params, _ in trials.values()]
-        runs[f"param:{name}"] = pd.Series(values, index, dtype=object)
-    return Logs(pd.DataFrame(rows, columns=columns), runs, (), ())
-
-
-def timing_search(num: int = 40, *, gain: float = 0.04, noise: float = 0.005) -> Logs:
-    """A search in which unfreezing in epochs 4 to 6 is `gain` better than at other times."""
-    rng = np.random.default_rng(1)
-    trials = {}
-    for number in range(num):
-        unfreeze = int(rng.integers(1, 11))
-        final = 0.85 + gain * (4 <= unfreeze <= 6) + float(rng.normal(0, noise))
-        params = {
-            "unfreeze_epoch": unfreeze,
-            "frozen_batchnorm": str(rng.choice(["train", "eval_frozen"])),
-            "partial_epochs": int(rng.choice([0, 2, 4])),
-            "full_lr": float(rng.uniform(1e-4, 1e-2)),
-        }
-        trials[f"{number:04}"] = (params, trial(unfreeze, final))
-    return search(trials)
-
-
-def modes(num: int = 20, **changes: Any) -> Logs:
-    """A search of freezing, unfreezing and neither, with known gains, seconds and switches."""
-    rng = np.random.default_rng(2)
-    known = {"freeze": 0.80, "unfreeze": 0.82, "none": 0.83} | changes
-    trials = {}
-    for number in range(num):
-        for mode, final in known.items():
-            ema, resize = bool(rng.integers(2)), bool(rng.integers(2))
-            value = final + 0.005 * ema + float(rng.normal(0, 0.001))
-            seconds = (1.0, 1.15, 1.3)[list(known).index(mode)] * (0.6 if resize else 1.0)
-            params = {"mode": mode, "ema": ema, "resize": resize, "lr": float(rng.uniform())}
-            points = trial(1, value, frozen_s=seconds, full_s=seconds)
-            trials[f"{mode}-{number}"] = (params, points)
-    return search(trials)
 
 
 def document_of(logs: Logs, options: Options = OPTIONS) -> Document:
@@ -122,10 +48,6 @@ def test_the_span_in_which_unfreezing_pays_is_found() -> None:
     low, high = (int(end) for end in best["level"].split(" to "))
     assert set(range(low, high + 1)) & {4, 5, 6}, best["level"]
     assert best["told"] and best["difference"] > 0
-    assert (
-        "When to unfreeze (unfreeze_epoch): unfreeze_epoch"
-        in document_of(timing_search(60)).summary
-    )
 
 
 def test_where_nothing_matters_nothing_is_told_most_of_the_time() -> None:
@@ -162,13 +84,6 @@ def test_stopped_trials_are_compared_at_the_same_epoch() -> None:
     assert "a poor choice looks better here than it is" in document_of(logs).summary
 
 
-def test_the_head_had_settled_when_it_changed_by_less_than_a_point() -> None:
-    tables = compute(timing_search(), OPTIONS)
-    assert tables.moment is not None and tables.moment.settled == 4
-    stricter = compute(timing_search(), replace(OPTIONS, settled=0.15))
-    assert stricter.moment is not None and stricter.moment.settled == 6
-
-
 def test_an_epoch_of_everything_is_compared_with_one_of_the_head() -> None:
     found = compute(timing_search(), OPTIONS).epoch_cost
     assert found.difference == pytest.approx(0.5)
@@ -185,7 +100,7 @@ HOLD = (
 
 def test_claims_that_hold_are_supported() -> None:
     table = compute(modes(60), OPTIONS).claims.set_index("claim")
-    assert [table.loc[claim, "verdict"] for claim in HOLD] == [SUPPORTED] * 5, table
+    assert [table.loc[claim, "verdict"] for claim in HOLD] == [CONFIRMED] * 5, table
     assert table.loc[HOLD[-1], "measured"] == pytest.approx(-0.4, abs=0.05)
 
 
@@ -198,32 +113,20 @@ def test_growing_sizes_are_compared_with_none_whatever_the_data_do() -> None:
             trials[f"{grows}-{number}"] = (params, points)
     table = compute(search(trials), OPTIONS).claims.set_index("claim")
     row = table.loc[HOLD[-1]]
-    assert (row["verdict"], row["measured"]) == (SUPPORTED, pytest.approx(-0.4)), row
+    assert (row["verdict"], row["measured"]) == (CONFIRMED, pytest.approx(-0.4)), row
     assert (row["num_with"], row["num_without"]) == (8, 8)
-
-
-def test_a_rule_is_a_question_of_its_own() -> None:
-    trials = {}
-    for number in range(8):
-        epoch = {"unfreeze_rule": "epoch", "unfreeze_epoch": 1 + number % 3, "lr": number}
-        trials[f"epoch-{number}"] = (epoch, trial(1 + number % 3, 0.80 + number / 1000))
-        plateau = {"unfreeze_rule": "plateau", "unfreeze_epoch": None, "lr": number}
-        trials[f"plateau-{number}"] = (plateau, trial(4, 0.85 + number / 1000))
-    document = document_of(search(trials))
-    assert "Epoch or rule" in [section.title for section in document.sections]
-    assert "unfreeze_rule plateau is ahead of the others by +5.00 points" in document.summary
 
 
 def test_the_gain_of_averaging_is_seen_where_nothing_else_differs() -> None:
     table = compute(modes(20, freeze=0.8, unfreeze=0.8, none=0.8), OPTIONS).claims
     row = table[table["claim"].str.startswith("averaged weights")].iloc[0]
-    assert (row["verdict"], row["measured"]) == (SUPPORTED, pytest.approx(0.005, abs=0.001))
+    assert (row["verdict"], row["measured"]) == (CONFIRMED, pytest.approx(0.005, abs=0.001))
 
 
 def test_claims_that_do_not_hold_are_not() -> None:
     table = compute(modes(30, unfreeze=0.90), OPTIONS).claims.set_index("claim")
     row = table.loc["unfreezing gains 1-3 points over freezing"]
-    assert (row["verdict"], round(100 * row["measured"])) == (NOT_SUPPORTED, 10)
+    assert (row["verdict"], round(100 * row["measured"])) == (REFUTED, 10)
 
 
 def test_a_study_without_the_dimension_says_so() -> None:
@@ -234,10 +137,64 @@ def test_a_study_without_the_dimension_says_so() -> None:
         "the study has no dimension grows",
         "the study has no dimension ema",
     }
-    document = document_of(modes())
-    titles = [section.title for section in document.sections]
-    assert "When to unfreeze" not in titles and "Partial before full" not in titles
-    assert "Left out, since the study has no such dimension: when to unfreeze" in markdown(document)
+    text = markdown(document_of(timing_search()))
+    assert "Left out, since the study has no such dimension: freezing against unfreezing" in text
+    assert "These logs do not compare strategies" in text
+
+
+def test_strategies_stand_side_by_side() -> None:
+    tables = compute(modes(60), OPTIONS)
+    found = tables.strategies.set_index("strategy")
+    assert list(found.index) == ["freeze", "unfreeze", "none"]
+    assert (
+        found.loc["freeze", "ahead"] == pytest.approx(-0.03, abs=0.002)
+        and found.loc["freeze", "told"]
+    )
+    assert found.loc["unfreeze", "slower"] == pytest.approx(1.15 / 1.3 - 1, abs=0.06)
+    low, high = json.loads(found.loc["unfreeze", "ahead_interval"])
+    assert low < -0.01 < high and high - low < 0.005
+    assert math.isnan(found.loc["none", "ahead"]), "it is what the others are compared with"
+    text = markdown(document_of(modes(60)))
+    assert "not measured" in text and "not of the CPU" in text
+
+
+def test_peak_memory_is_that_of_the_worst_epoch() -> None:
+    logs = modes(5)
+    gib = {"freeze": 1.0, "unfreeze": 2.0, "none": 3.0}
+    extra = logs.points.assign(metric="peak_memory_bytes")
+    extra["value"] = [
+        2**30 * gib[run.partition("-")[0]] * (1.0 if epoch == 7 else 0.5)
+        for run, epoch in zip(extra["run"], extra["epoch"], strict=True)
+    ]
+    known = replace(logs, points=pd.concat([logs.points, extra], ignore_index=True))
+    tables = compute(known, OPTIONS)
+    assert tables.trials.metric == "val_accuracy"
+    assert (tables.strategies["memory"] / 2**30).tolist() == [1.0, 2.0, 3.0]
+    assert "| 2.00 |" in markdown(document_of(known))
+
+
+def test_confirmed_recipes_are_strategies_too() -> None:
+    """Freezing is 2 points behind unfreezing with each seed, whatever the seed is worth."""
+    seeds = {}
+    for seed, luck in enumerate((-0.02, -0.01, 0.0, 0.01, 0.02)):
+        for origin, final in (("progressive_freeze", 0.80), ("progressive_unfreeze", 0.82)):
+            params = {"origin": origin, "seed": seed}
+            seeds[f"{origin}-seed{seed}"] = (params, trial(1, final + luck + 0.0001 * seed))
+    tables = compute(both(timing_search(12), search(seeds)), OPTIONS)
+    assert tables.of_seeds and tables.strategies["num_runs"].tolist() == [5, 5]
+    row = tables.claims.set_index("claim").loc["unfreezing gains 1-3 points over freezing"]
+    assert (row["verdict"], row["measured"]) == (CONFIRMED, pytest.approx(0.02))
+    low, high = json.loads(row["interval"])
+    assert low == pytest.approx(0.02) and high == pytest.approx(0.02), "paired by seed"
+
+
+def test_seconds_on_other_data_before_do_not_count() -> None:
+    logs = search({"a": ({"x": 1}, trial(1, 0.8)), "b": ({"x": 2}, trial(1, 0.8))})
+    before = logs.points.iloc[[0]].assign(epoch=0.0, step=0.0, metric="source_loss", wall_s=100.0)
+    later = logs.points.assign(wall_s=logs.points["wall_s"] + 100.0 * (logs.points["run"] == "a"))
+    found = compute(replace(logs, points=pd.concat([before, later])), OPTIONS)
+    seconds = found.trials.table["seconds"]
+    assert seconds["a"] == pytest.approx(seconds["b"])
 
 
 def test_a_claim_in_points_needs_a_metric_in_points() -> None:
@@ -251,12 +208,12 @@ def test_a_claim_in_points_needs_a_metric_in_points() -> None:
 @pytest.mark.parametrize(
     ("difference", "low", "high", "expected"),
     [
-        (2.0, 1.5, 2.5, SUPPORTED),
-        (2.0, 0.5, 3.5, SUPPORTED),
+        (2.0, 1.5, 2.5, CONFIRMED),
+        (2.0, 0.5, 3.5, CONFIRMED),
         (2.0, -0.5, 4.5, UNKNOWN),
         (4.0, 2.5, 5.5, UNKNOWN),
-        (5.0, 4.0, 6.0, NOT_SUPPORTED),
-        (-1.0, -2.0, 0.0, NOT_SUPPORTED),
+        (5.0, 4.0, 6.0, REFUTED),
+        (-1.0, -2.0, 0.0, REFUTED),
     ],
 )
 def test_a_verdict_follows_from_interval_and_range(
@@ -293,15 +250,12 @@ def test_confirmations_are_the_noise_and_no_trials() -> None:
                 {"origin": origin, "seed": seed},
                 trial(1, mean + off),
             )
-    confirmed = search(seeds)
-    both = Logs(
-        pd.concat([logs.points, confirmed.points]), pd.concat([logs.runs, confirmed.runs]), (), ()
-    )
-    tables = compute(both, OPTIONS)
+    whole = both(logs, search(seeds))
+    tables = compute(whole, OPTIONS)
     assert len(tables.trials.table) == 12
     assert tables.noise.seed_sd == pytest.approx(0.01)
     assert tables.noise.seeds["mean"].tolist() == pytest.approx([0.90, 0.85])
-    assert "take the best confirmed schedule" in document_of(both).summary
+    assert "take the best confirmed schedule" in document_of(whole).summary
 
 
 def test_logs_that_are_no_search_are_one_line() -> None:
@@ -319,16 +273,16 @@ def test_runs_that_say_nothing_of_their_end_are_no_search() -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason=HINT)
 def test_a_browser_shows_the_report(tmp_path: Path) -> None:
-    document = document_of(timing_search(40))
+    document = document_of(modes(20))
     write_report(document, tmp_path / "out")
     with Browser(tmp_path / "profile", 1200, 1400) as browser:
         browser.open((tmp_path / "out/report.html").as_uri())
         num = sum(isinstance(b, Chart) for section in document.sections for b in section.blocks)
         browser.wait(f"document.querySelectorAll('.plot .main-svg').length >= {num}")
-        text = browser.shows("When to unfreeze", "What matters", "0000", "0039")
+        text = browser.shows("Side by side", "What the source claims", "freeze-0", "none-19")
         assert document.summary in text
-        points = browser.value("document.querySelectorAll('#plot_moment .point').length")
-        assert points == 40, "a point for each trial"
+        drawn = browser.value("document.querySelectorAll('#plot_strategy_gain .point').length")
+        assert drawn == 2, "freezing and unfreezing, against neither"
         assert_legible(browser.photograph(tmp_path / "report.png"))
         assert browser.told == []
 

@@ -1,4 +1,4 @@
-"""What can be set of the unfreezing report; imports nothing that is slow."""
+"""What can be set of a report on transfer learning; imports nothing that is slow."""
 
 from __future__ import annotations
 
@@ -25,13 +25,6 @@ class Options:
         "What counts of a trial: its best value, as the search ranks it, or its last.",
         "WHICH",
         one_of("best", "last"),
-    )
-    settled: float = option(
-        1.0,
-        "The head has settled where the metric changes by less from one epoch to the next, in "
-        "points (or the metric's own unit); default: 1.",
-        "POINTS",
-        number(0, 100),
     )
     level: float = option(
         95.0, "Level of the intervals, in per cent; default: 95.", "PERCENT", number(1, 99.9)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Draws, interval, resampled_means
-from analysis.unfreezing.options import Options
+from analysis.transfer.options import Options
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

@@ -5,33 +5,72 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.document import Chart
+from analysis.metrics import Unit
 from analysis.plots import bars, scatter
-from analysis.unfreezing.dimensions import MOMENT
-from analysis.unfreezing.tables import Tables
-from analysis.unfreezing.trials import FINISHED
+from analysis.transfer.tables import Tables
+from analysis.transfer.trials import FINISHED
 
 
-def moment_charts(tables: Tables) -> list[Chart]:
-    """Return the trials over the epoch of unfreezing, and what each span was ahead by."""
-    found = tables.of(MOMENT)
-    if found is None or not found[0].is_number:
-        return []
-    dimension, effects = found
+def moment_chart(tables: Tables) -> list[Chart]:
+    """Return the trials over the epoch of unfreezing; nothing where that is not known."""
     trials = tables.trials
     points = pd.DataFrame(
         {
             "name": trials.table.index.astype(str),
-            "x": dimension.values.to_numpy(float),
+            "x": trials.column("head_epochs"),
             "y": trials.column("value"),
             "solid": (trials.table["status"] == FINISHED).to_numpy(bool),
         }
     ).dropna()
-    unit = trials.unit
-    title = f"{trials.metric} ({unit.name})" if unit.name else trials.metric
-    figure = scatter(points, x_title=dimension.name, y_title=title, scale=unit.scale)
+    if points.empty:
+        return []
+    figure = scatter(
+        points,
+        x_title="epochs of the head alone",
+        y_title=titled(trials.metric, trials.unit),
+        scale=trials.unit.scale,
+    )
     note = "Each trial; hollow: it did not finish, and has what it had reached by then."
-    charts = [Chart("moment", figure, note)]
-    return [*charts, *effect_chart(tables, effects, "moment_effects", dimension.name)]
+    return [Chart("moment", figure, note)]
+
+
+def strategy_charts(tables: Tables) -> list[Chart]:
+    """Return what freezing and unfreezing gained and took, against neither."""
+    found, unit = tables.strategies, tables.trials.unit
+    known = found[found["ahead"].notna()]
+    if known.empty:
+        return []
+    names = known["strategy"].tolist()
+    ahead = bars(
+        names,
+        known["ahead"].tolist(),
+        known["ahead_interval"].tolist(),
+        unit.gain,
+        scale=unit.scale,
+        title=titled("ahead of freezing nothing", unit),
+        weak=[not told for told in known["told"]],
+    )
+    slower = bars(
+        names,
+        known["slower"].tolist(),
+        known["slower_interval"].tolist(),
+        lambda value: f"{100 * value:+.0f}%",
+        scale=100,
+        title="time against freezing nothing (%)",
+        weak=[False] * len(known),
+    )
+    level = f"{tables.trials.options.level:g}% intervals"
+    return [
+        Chart(
+            "strategy_gain", ahead, f"Against runs that freeze nothing; {level}; pale: may be 0."
+        ),
+        Chart("strategy_time", slower, f"Device-seconds of a run, likewise; {level}."),
+    ]
+
+
+def titled(name: str, unit: Unit) -> str:
+    """Return the title of an axis with its unit."""
+    return f"{name} ({unit.name})" if unit.name else name
 
 
 def effect_chart(tables: Tables, effects: pd.DataFrame, name: str, of: str) -> list[Chart]:
@@ -46,7 +85,7 @@ def effect_chart(tables: Tables, effects: pd.DataFrame, name: str, of: str) -> l
         known["difference_interval"].tolist(),
         unit.gain,
         scale=unit.scale,
-        title=f"ahead of the others ({unit.name})" if unit.name else "ahead of the others",
+        title=titled("ahead of the others", unit),
         weak=[not told for told in known["told"]],
     )
     level = tables.trials.options.level

@@ -1,0 +1,1 @@
+"""What a search of fine-tuning schedules says: what mattered, and freezing against unfreezing."""

@@ -1,0 +1,38 @@
+"""What pictures have in common: colours, the size of letters, and how a PNG is written."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from training.errors import UserError
+
+Colour = tuple[int, int, int]
+INK, QUIET, FAINT, PAPER = (29, 33, 38), (93, 102, 112), (227, 229, 228), (255, 255, 255)
+BLUE, ORANGE = (43, 108, 176), (196, 87, 46)
+LETTER_PX = 13
+
+
+def png(image: Image.Image) -> bytes:
+    """Return an image as PNG."""
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def write_picture(path: Path, picture: bytes) -> str:
+    """Write a picture, aside and renamed; return a line that says so.
+
+    Raises `UserError` where it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(picture)
+        os.replace(aside, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    return f"wrote {path}"
