@@ -15,7 +15,8 @@ are in the page cache for plain Ray.
 
 Shrunk for `stage2_lr`: 12 drawn images for training and 4 for testing, of 64 px, in place of 256
 and 64, so that an epoch has 3 steps (1 in stage 1); epochs, network, training sizes and batches are
-those of the sample preset. `planned_*` is 24 trials of its full preset, in segments and by plan.
+those of the sample preset. `planned_*` is 24 trials of its full preset, in segments and by plan: as
+`thaw plan` draws them, which has some trials twice, and `planned_different_*` 24 different ones.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
 is trained once (on the digits; on two moons with --tiny), and the records say which of them halving
@@ -231,18 +232,14 @@ def planned(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
     """Return how many segments a search of the case's other configuration needs, by plan."""
     if case.planned is None:
         return {}
-    study = case.study
-    points = fixed_list(study, num_trials, case.planned)
-    spec = _spec(study, points[0], case.planned)
-    plan = make_plan(
-        study,
-        config_of(study, dict(case.planned)),
-        {},
-        points,
-        spec.facts(Place()),
-        seed=_SEED,
-        store=Store(str(folder / "empty")),
-        hours=None,
+    study, fields = case.study, dict(case.planned)
+    config = config_of(study, fields)
+    drawn = draw(study, config, {}, num_trials, _SEED)
+    facts = _spec(study, drawn[0], fields).facts(Place())
+    store = Store(str(folder / "empty"))
+    plan, different = (
+        make_plan(study, config, {}, points, facts, seed=_SEED, store=store, hours=None)
+        for points in (drawn, fixed_list(study, num_trials, fields))
     )
     return {
         "planned_ratio_naive": plan.segments_naive / plan.segments_shared,
@@ -250,6 +247,7 @@ def planned(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
         "planned_segments_naive": plan.segments_naive,
         "planned_segments_careful": plan.segments_careful,
         "planned_segments_thaw": plan.segments_shared,
+        "planned_different_ratio_naive": different.segments_naive / different.segments_shared,
     }
 
 
