@@ -132,6 +132,28 @@ def test_the_recommended_moment_is_found_over_seeds() -> None:
     )
 
 
+def test_a_baseline_among_the_confirmed_does_not_count_as_a_moment() -> None:
+    """It unfreezes after 3 epochs too, and is worse for other reasons."""
+    logs = whole()
+    baseline = {f"b{n}": ({"origin": "baseline", "seed": n}, trial(3, 0.6)) for n in range(5)}
+    more = with_losses(search(baseline))
+    stages = [*logs.runs["stages"], *[(("head", 3), ("full", 9))] * 5]
+    found = both(logs, more)
+    found = replace(found, runs=found.runs.assign(stages=stages))
+    with_it, without = (compute(one, OPTIONS) for one in (found, logs))
+    pd.testing.assert_frame_equal(with_it.by_epoch, without.by_epoch)
+
+
+def test_the_best_of_what_was_tried_may_not_be_the_best() -> None:
+    logs = both(with_losses(timing_search(20)), with_losses(seeds_of((7, 9))))
+    stages = [
+        ((("head", int(n)), ("full", 12 - int(n)))) for n in logs.runs["param:unfreeze_epoch"]
+    ]
+    summary = document_of(replace(logs, runs=logs.runs.assign(stages=stages))).summary
+    assert "Recommended: unfreeze after 7 epochs" in summary
+    assert "it is the earliest that was tried, so a better one may lie beyond it" in summary
+
+
 def test_earlier_and_later_are_measured_from_when_it_had_settled() -> None:
     tables = compute(whole(), replace(OPTIONS, drop=5.0))
     timing = rows(tables, "timing", "timing")

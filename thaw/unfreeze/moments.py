@@ -94,13 +94,19 @@ class Moments:
 
 
 def sample_of(trials: Trials, heads: Heads) -> Sample:
-    """Return confirmations over new seeds where they differ in the moment, else the search."""
+    """Return confirmations over new seeds where they differ in the moment, else the search.
+
+    The baseline and recipes, which differ from the search in all else too, are left out where the
+    trials that were confirmed tell enough by themselves.
+    """
     known = heads.table[["head_epochs", "trunk_settled"]].set_axis(
         ["head_epochs", "settled"], axis=1
     )
-    seeds = trials.confirmed[["value", "seed"]].join(known, how="inner")
-    if seeds["head_epochs"].nunique() > 1 and seeds["seed"].nunique() >= _SEEDS:
-        return Sample(seeds, seeds["seed"].to_numpy().astype(np.int64), of_seeds=True)
+    every = trials.confirmed[["origin", "value", "seed"]].join(known, how="inner")
+    names = {str(run).rpartition("/")[2] for run in trials.table.index}
+    for seeds in (every[every["origin"].isin(names)], every):
+        if seeds["head_epochs"].nunique() > 1 and seeds["seed"].nunique() >= _SEEDS:
+            return Sample(seeds, seeds["seed"].to_numpy().astype(np.int64), of_seeds=True)
     clusters = pd.Series(trials.clusters, trials.table.index, name="cluster")
     done = trials.table.loc[trials.finished, ["value"]].join(clusters).join(known, how="inner")
     return Sample(done, done["cluster"].to_numpy(np.int64), of_seeds=False)

@@ -13,16 +13,16 @@ class Options(TransferOptions):
     """Thresholds of the report."""
 
     settled: float = option(
-        1.0,
+        2.0,
         "The metric has settled where it changes by less than this from one epoch to the next, in "
-        "points; also the growth of the train-validation gap that counts; default: 1.",
+        "points; also the growth of the train-validation gap that counts; default: 2.",
         "POINTS",
         number(0, 100),
     )
     drop: float = option(
-        2.0,
+        5.0,
         "The validation loss is flat where it drops by less than this share of itself within an "
-        "epoch, in per cent; default: 2.",
+        "epoch, in per cent; default: 5.",
         "PERCENT",
         number(0.01, 99),
     )

@@ -140,7 +140,8 @@ def _about(tables: Tables) -> str:
     if tables.sample.of_seeds:
         return (
             "Runs are the confirmed schedules over new seeds, intervals are over seeds. Where the "
-            "schedules differ in more than the moment, so do their means."
+            "schedules differ in more than the moment, so do their means. The best moment was "
+            "chosen by these same means: small costs are rather too large."
         )
     return (
         "Runs are the finished trials of the search, intervals are over configurations; a mean by "

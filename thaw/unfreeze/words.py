@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.steps import shown_step
 from analysis.transfer.summary import with_interval
 from thaw.unfreeze.heads import SETTLED
-from thaw.unfreeze.moments import AT
+from thaw.unfreeze.moments import AT, Moments
 from thaw.unfreeze.tables import Tables
 
 _WORDS = {
@@ -74,12 +74,25 @@ def recommended(tables: Tables) -> str:
     best = int(moments.epochs[moments.best])
     low, high = moments.best_between()
     of = "over new seeds" if tables.sample.of_seeds else "over the trials of the search"
-    text = f"Recommended: unfreeze after {best} {'epoch' if best == 1 else 'epochs'}"
+    text = f"Recommended: unfreeze after {shown_epochs(best)}"
     if math.isnan(low):
-        return f"{text}, by the means {of}; too few runs for an interval."
+        return f"{text}, by the means {of}; too few runs for an interval{_edge(moments, best)}."
     level = f"{tables.search.trials.options.level:g}%"
     sure = "" if _is_told(tables.by_epoch) else "; that it matters is not beyond chance"
-    return f"{text} ({level} interval {shown_step(low)} to {shown_step(high)}, {of}){sure}."
+    text = f"{text} ({level} interval {shown_step(low)} to {shown_step(high)}, {of})"
+    return f"{text}{sure}{_edge(moments, best)}."
+
+
+def _edge(moments: Moments, best: int) -> str:
+    if best not in (moments.epochs[0], moments.epochs[-1]):
+        return ""
+    which = "earliest" if best == moments.epochs[0] else "latest"
+    return f"; it is the {which} that was tried, so a better one may lie beyond it"
+
+
+def shown_epochs(num: int) -> str:
+    """Return `1 epoch`, `3 epochs`."""
+    return f"{num} {'epoch' if num == 1 else 'epochs'}"
 
 
 def _is_told(by_epoch: pd.DataFrame) -> bool:
@@ -91,14 +104,22 @@ def rule_told(tables: Tables) -> str:
     if tables.rules.empty:
         return "No rule can be named: no head trained on as far as the best moment."
     assert tables.moments is not None
+    best = int(tables.moments.epochs[tables.moments.best])
     row, unit = tables.rules.iloc[0], tables.search.trials.unit
     cost = with_interval(row["cost"], row["interval"], lambda v: unit.gain(v).lstrip("+"))
     return (
         f"The rule that would have found it: `{row['until']}`; it holds after epoch "
         f"{shown_step(row['epoch'])} in the median, on {row['num_fired']} of {row['num_heads']} "
         f"heads, {row['distance']:.1f} epochs from the best moment in the mean, and costs "
-        f"{f'{cost} {unit.name}'.strip()} against it."
+        f"{f'{cost} {unit.name}'.strip()} against it{_nearer(row['distance'], best)}."
     )
+
+
+def _nearer(distance: float, best: int) -> str:
+    """Say so where no rule comes near the best moment; none can hold after the first epoch."""
+    if distance < 1:
+        return ""
+    return f"; a fixed length of {shown_epochs(best)} is nearer than any rule"
 
 
 def about_rules(tables: Tables) -> str:
