@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from thaw.pictures import INK, LETTER_PX, PAPER, QUIET, png
 from thaw.stage_ends import End, ends_with
 from trainables.spec import TrialSpec
 from training.record import Record
@@ -15,8 +15,7 @@ from training.thumbnails import PREDICTIONS, unpacked
 
 PICTURE = "predictions.png"
 _TABLE = f"val_{PREDICTIONS}"
-_CELL_PX, _GAP_PX, _HEAD_PX, _LINE_PX, _SIZE = 144, 8, 44, 18, 13
-_INK, _QUIET, _PAPER = (29, 33, 38), (93, 102, 112), (255, 255, 255)
+_CELL_PX, _GAP_PX, _HEAD_PX, _LINE_PX = 144, 8, 44, 18
 
 
 def prediction_ends(visited: Iterable[tuple[str, Record]], objective: str) -> list[End]:
@@ -34,17 +33,15 @@ def prediction_picture(spec: TrialSpec, ends: Sequence[End]) -> bytes:
     columns += [(end.stage, f"epoch {end.epoch}", unpacked(end.rows)) for end in ends]
     step = _CELL_PX + _GAP_PX
     width = _GAP_PX + step * len(columns)
-    picture = Image.new("RGB", (width, _HEAD_PX + step * len(examples)), _PAPER)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_SIZE)
+    picture = Image.new("RGB", (width, _HEAD_PX + step * len(examples)), PAPER)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(LETTER_PX)
     for column, (name, when, cells) in enumerate(columns):
         left = _GAP_PX + column * step
-        draw.text((left, 5), _fitting(name, draw, font), _INK, font)
-        draw.text((left, 5 + _LINE_PX), when, _QUIET, font)
+        draw.text((left, 5), _fitting(name, draw, font), INK, font)
+        draw.text((left, 5 + _LINE_PX), when, QUIET, font)
         for row, cell in enumerate(cells):
             picture.paste(_scaled(cell), (left, _HEAD_PX + row * step))
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return png(picture)
 
 
 def _scaled(pixels: np.ndarray) -> Image.Image:

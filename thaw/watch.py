@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 
 from trainables.spec import TrialSpec
-from trainables.systems import system
+from trainables.systems import own_metric, system
 from training.monitor import DIP_EPOCHS, STUCK_EPOCHS, explodes, in_dip, is_stuck, stuck_since
 
 _LOSSES = ("train_loss", "val_loss")
-_METRIC, _PACE = "val_accuracy", 1.0
 
 
 class Watch:
@@ -57,10 +56,9 @@ class Watch:
 
 
 def watch_of(spec: TrialSpec, unit: str = "epoch") -> Watch:
-    """Return what watches a trial of its system by that system's metric, at its pace.
+    """Return what watches a trial by its system's own metric, at its pace.
 
-    A system says both by `monitored(config)`; others are judged by `val_accuracy` at a pace of 1.
+    A system says by `pace(config)` how many of its epochs stand for one of the monitor's; 1 if not.
     """
-    monitored = getattr(system(spec.system), "monitored", None)
-    metric, pace = monitored(spec.config()) if monitored else (_METRIC, _PACE)
-    return Watch(metric, pace, unit)
+    pace = getattr(system(spec.system), "pace", None)
+    return Watch(own_metric(spec.system), pace(spec.config()) if pace else 1.0, unit)
