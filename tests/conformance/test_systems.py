@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conformance.helpers import baseline_of, task_of, train
+from tests.conformance.helpers import baseline_of, settings_of, task_of, train
 from trainables.systems import SYSTEMS, system
 from training.config import Config
 from training.settings import Place
@@ -130,7 +130,7 @@ def test_its_identity_is_json_without_paths(name: str) -> None:
 @every_system
 def test_its_fingerprint_does_not_change_from_object_to_object(name: str) -> None:
     module = system(name)
-    assert module.build(module.Settings()).fingerprint() == task_of(name).fingerprint()
+    assert module.build(settings_of(name)).fingerprint() == task_of(name).fingerprint()
 
 
 @every_system
