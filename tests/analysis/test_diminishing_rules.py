@@ -32,7 +32,7 @@ def test_a_stopped_run_is_censored_even_at_the_target() -> None:
     [
         (up_to(20), "", "incomplete", "has values up to 20 of 30"),
         (up_to(20), "running", "running", "has values up to 20 of 30"),
-        (up_to(20), "failed", "incomplete", "has values up to 20 of 30; its log says failed"),
+        (up_to(20), "failed", "failed", "has values up to 20 of 30"),
         (up_to(5), "", "incomplete", "a single value, at 5"),
         ([(10, np.nan), (30, np.inf)], "", "no values", "no finite value of val_score"),
         ([*LINE[:5], (30, np.nan)], "", "incomplete", "has values up to 25 of 30"),
