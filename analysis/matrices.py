@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 from analysis.labels import Labels
 from analysis.parameters import Facts
@@ -28,14 +27,10 @@ def matrices(others: Iterable[Other], known: Mapping[str, Facts]) -> tuple[Label
         folder = other.found.name.parent
         runs = {facts.folder: name for name, facts in known.items()}
         for name, values in document["planned"].items():
-            run = runs.get(folder / name, _name(folder, name))
+            run = runs.get(folder / name, str(folder / name))
             planned[run] = {str(label): str(value) for label, value in dict(values).items()}
             if run in known:
                 for label, value in planned[run].items():
                     known[run].params.pop(label, None)
                     labels.setdefault(label, {})[run] = value
     return labels, planned
-
-
-def _name(folder: PurePosixPath, name: str) -> str:
-    return str(folder / name)

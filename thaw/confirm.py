@@ -15,9 +15,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from analysis.files import write_text
 from thaw.choosing import Chosen, choose
 from thaw.confirmation import Comparison, compare_with
-from thaw.export import write_text
 from thaw.lists import Item, run_list
 from thaw.results import Table
 from thaw.view import shown_value

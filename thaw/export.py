@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from analysis.files import write_text
 from thaw.results import SCHEDULE
 from trainables.spec import TrialSpec
 from trainables.systems import system
@@ -60,10 +61,3 @@ def _data_digest(spec: TrialSpec) -> dict[str, str]:
         return {}
     task: Any = spec.build_task()
     return {DATA_DIGEST: task.data_digest}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)

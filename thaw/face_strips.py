@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -12,13 +11,13 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from thaw.pictures import INK, PAPER, png
 from training.cyclic import Cyclic
 from training.cyclic_config import create, shape_of
 from training.dsr import FACE, bicubic, shrink
 from training.store import Store
 
 _GAP_PX, _HEAD_PX, _SIZE = 6, 22, 12
-_INK, _PAPER = (29, 33, 38), (255, 255, 255)
 Made = tuple[str, str]
 """(heading, key of the state): a DSR whose outputs are shown."""
 
@@ -64,14 +63,12 @@ def _drawn(columns: Mapping[str, Tensor]) -> bytes:
     num_rows = len(next(iter(columns.values())))
     side = FACE + _GAP_PX
     size = (len(columns) * side + _GAP_PX, num_rows * side + _HEAD_PX)
-    image = Image.new("RGB", size, _PAPER)
+    image = Image.new("RGB", size, PAPER)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(_SIZE)
     for place, (heading, faces) in enumerate(columns.items()):
         left = _GAP_PX + place * side
-        draw.text((left, 4), heading, _INK, font)
+        draw.text((left, 4), heading, INK, font)
         pixels = (faces.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         for row, face in enumerate(pixels):
             image.paste(Image.fromarray(face), (left, _HEAD_PX + row * side))
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return png(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -86,7 +87,7 @@ def planned_runs(matrix: MatrixFile) -> list[Planned]:
         labels = dict(zip(matrix.axes, names, strict=True))
         for seed in matrix.seeds:
             runs.append(_planned(matrix, found, labels, seed))
-    twice = {run.item.name for run in runs if sum(r.item.name == run.item.name for r in runs) > 1}
+    twice = [name for name, num in Counter(run.item.name for run in runs).items() if num > 1]
     if twice:
         raise UserError(f"axes: two runs are called {min(twice)}; choose other names")
     order = [_place(matrix.priority, run.labels) for run in runs]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 from PIL import Image
 
+from analysis.files import write_bytes
 from training.errors import UserError
 
 Colour = tuple[int, int, int]
@@ -28,11 +28,8 @@ def write_picture(path: Path, picture: bytes) -> str:
 
     Raises `UserError` where it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(picture)
-        os.replace(aside, path)
+        write_bytes(path, picture)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     return f"wrote {path}"

@@ -151,7 +151,7 @@ class ScheduleSearcher(Searcher):
             if proposal.forked and not proposal.told:
                 self._source.tell(proposal, "stopped", proposal.reached)
                 proposal.told = True
-            if not proposal.told:
+            elif not proposal.told:
                 self._source.go_on(proposal)
             self._restart(proposal.name)
             if self._free(proposal):

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from thaw.export import write_text
+from analysis.files import write_text
 from training.record import Record
 
 LOG = "metrics.csv"

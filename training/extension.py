@@ -14,16 +14,15 @@ def extended(
     facts: Facts,
     *,
     lr: float | None = None,
-    hold: bool | None = None,
 ) -> Schedule:
     """Return `schedule` with `num_epochs` epochs on the objective's data, sharing all its segments.
 
     The last stage is made longer where that leaves its segments what they are: a constant LR, or
     drops at fixed epochs. Where the LR hangs on the stage's length (cosine, one-cycle), or with
-    `lr`, a stage is added that goes on with the same optimizer. With `hold` its LR stays where the
-    curve ended, which is neither a jump nor nothing; else it runs the curve once more, from `lr` or
-    the last stage's LR: a warm restart. Schedules in iterations hold, others restart, unless it is
-    said. Raises `UserError` where nothing is added.
+    `lr`, a stage is added that goes on with the same optimizer. In a schedule in iterations its LR
+    stays where the curve ended, which is neither a jump nor nothing; else, and with `lr`, it runs
+    the curve once more, from `lr` or the last stage's LR: a warm restart. Raises `UserError` where
+    nothing is added.
     """
     if schedule.adaptive:
         raise UserError(
@@ -39,7 +38,7 @@ def extended(
     keys = foresee(schedule, facts)
     if lr is None and foresee(whole, facts)[: len(keys)] == keys:
         return whole
-    holds = lr is None and (last.segment_iterations is not None if hold is None else hold)
+    holds = lr is None and last.segment_iterations is not None
     added = last.model_copy(
         update={
             "name": f"{last.name}, extended",

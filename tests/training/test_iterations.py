@@ -145,5 +145,5 @@ def test_a_run_can_be_extended_twice_and_once_more_from_an_lr() -> None:
 
 def test_who_wants_a_restart_gets_one() -> None:
     short = schedule(Cosine())
-    after = lrs(extended(short, LONGER, facts(), hold=False))
+    after = lrs(extended(short, LONGER, facts(), lr=0.5))
     assert after[len(lrs(short))] == 0.5
