@@ -72,6 +72,8 @@ class Bookkeeper(Callback):
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
         row.update(result, self._table.metric, self._table.mode, trained=trained)
+        if trained:
+            trial.run_metadata.num_failures = 0  # retries are for those that get no further
         watch = self._watches.setdefault(row.trial, watch_of(trial.config[TRIAL].spec))
         watch.take(result["epoch"], result)
         row.monitor = watch.says()
@@ -81,6 +83,7 @@ class Bookkeeper(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why the trial ended."""
+        _forget_averages(trial)
         row = self._row(trial)
         ended = trial.last_result.get("ended", "")
         if self._table.halted and not ended:
@@ -135,6 +138,15 @@ class Halt(Stopper):
     def stop_all(self) -> bool:
         """Tell whether the search came to a halt."""
         return bool(self._table.halted)
+
+
+def _forget_averages(trial: Any) -> None:
+    """Drop what Tune keeps for running averages of each metric: most of an ended trial's memory.
+
+    Two queues for each metric, in memory and pickled in each snapshot of the experiment. The
+    averages themselves stay, for whoever reads the results as Tune's.
+    """
+    trial.run_metadata.metric_n_steps = {}
 
 
 def _last_line(error_file: str | None) -> str:

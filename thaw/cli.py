@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
+from thaw.arguments import Data, HangAfter, Preset, Seed, Sets, StoreOption, WorkerLabels
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
 from thaw.each import add_to as add_each
@@ -36,31 +37,6 @@ app = typer.Typer(
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130
-
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A field of the task (model=resnet18) or a dimension pinned to one value "
-        "(head_lr=0.002); see `thaw studies`. May be repeated.",
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Sizes and lengths of the system: short for --set preset."),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder with the data, laid out as the README says, or the page of the system in "
-        "docs; default: embedded data."
-    ),
-]
-StoreOption = Annotated[
-    str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmentation, sampler.")]
 
 
 @app.command(
@@ -123,6 +99,8 @@ def search(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
+    worker_label: WorkerLabels = None,
+    hang_after: HangAfter = 600.0,
     hours_per_point: HoursPerPoint = None,
     preset: Preset = None,
     set_: Sets = None,
@@ -130,7 +108,7 @@ def search(
 ) -> None:
     """Search a study: many trials, the best schedule at the end."""
     from search_spaces.study import study as find_study
-    from thaw.overrides import read_pairs, split_overrides
+    from thaw.overrides import read_labels, read_pairs, split_overrides
     from training.errors import UserError
 
     if (study is None) == (resume is None):
@@ -146,7 +124,7 @@ def search(
     from thaw.view import make_console, pareto_table
 
     if resume is not None:
-        found, task, pinned, options = resumed_search(resume)
+        found, task, pinned, options = resumed_search(resume, address)
     else:
         assert study is not None and found is not None
         options = Options(
@@ -167,6 +145,8 @@ def search(
             cpus_per_worker=cpus_per_worker,
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
+            worker_labels=read_labels(worker_label),
+            hang_after_s=hang_after,
             hours_per_point=hours_per_point,
         )
     console = make_console()

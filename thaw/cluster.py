@@ -120,14 +120,19 @@ def num_slots(workers: Workers, wanted: int | None) -> int:
 
     Raises `UserError` where not even one fits: Ray would wait for ever.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [
+        node["Resources"]
+        for node in ray.nodes()
+        if node["Alive"] and workers.labels.items() <= node["Labels"].items()
+    ]
     fitting = sum(_fitting(node, workers) for node in nodes)
     slots = fitting // workers.num_workers
     if not slots:
+        where = "".join(f" with label {key}={value}" for key, value in workers.labels.items())
         raise UserError(
             f"a trial needs {workers.num_workers} x ({workers.cpus_per_worker:g} CPU, "
-            f"{workers.gpus_per_worker:g} GPU), but the cluster has room for {fitting} of these; "
-            "lower --workers-per-trial, --cpus-per-worker or --gpus-per-trial"
+            f"{workers.gpus_per_worker:g} GPU){where}, but the cluster has room for {fitting} of "
+            "these; lower --workers-per-trial, --cpus-per-worker or --gpus-per-trial"
         )
     return min(slots, wanted or slots)
 
@@ -142,6 +147,8 @@ def workers_of(options: Options) -> Workers:
         num_workers=options.workers_per_trial,
         cpus_per_worker=options.cpus_per_worker,
         gpus_per_worker=gpus / options.workers_per_trial,
+        labels=options.worker_labels,
+        hang_after_s=options.hang_after_s,
     )
 
 

@@ -42,6 +42,9 @@ class Options:
     gpus_per_trial: float | None = None
     """GPUs of one trial over all its workers; None takes one a worker where the cluster has any."""
     max_concurrent: int | None = None
+    worker_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that the nodes of workers must have."""
+    hang_after_s: float = 600.0
     hours_per_point: float | None = None
     """Device-hours that a point of the metric is worth: trials whose next phase is predicted to
     cost more are ended; None ends none of them so."""

@@ -49,6 +49,15 @@ def read_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def read_labels(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read `--worker-label key=value` texts; values stay text, as Ray's labels are."""
+    found = {pair.partition("=")[0]: pair.partition("=")[2] for pair in pairs or ()}
+    for key, value in found.items():
+        if not key or not value:
+            raise UserError(f"--worker-label {key}{'=' * bool(key)}: must be key=value")
+    return found
+
+
 def _value(text: str) -> Any:
     """Read numbers, true, false, null, lists and tables as JSON; anything else is text."""
     try:

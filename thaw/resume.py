@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from training.errors import UserError
 from training.schedule import Facts
 
 
-def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
+def resumed_search(
+    out: str, address: str | None
+) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
     """Return study, task, pinned dimensions and options of the search in a folder, to go on.
 
-    Raises `UserError` where there is none.
+    It goes on where it ran, unless `address` names another cluster. Raises `UserError` where there
+    is none.
     """
     facts, _ = read_search(Path(out))
     if "list" in facts:
@@ -32,6 +36,8 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"
         )
     options = Options(**facts["options"] | {"resume": True, "out": out})
+    if address is not None:
+        options = replace(options, address=address)
     return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
 
 

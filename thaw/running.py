@@ -13,6 +13,7 @@ from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
+from thaw.leaks import Sweeper
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
@@ -26,7 +27,8 @@ from training.sizes import parse_bytes
 from training.store import Store
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
-_TRIAL_RETRIES = 2
+_TRIAL_RETRIES = 4
+"""In a row, without a segment trained in between: nodes may be lost many times in a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +76,12 @@ def run_trials(
         _keep_warm(run.scheduler, run.slots)
         if run.worth is not None:
             watch(run.scheduler, run.worth)
+        sweeper = Sweeper()
+        sweeper.start()
         try:
             _tune(run, table, searcher, keeper)
         finally:
+            sweeper.stop()
             if budget is not None:
                 budget.close()
     _mark_interrupted(table)

@@ -7,19 +7,22 @@ the job that nobody answered.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray import train
+from ray._private.state import state as ray_state
 from ray.train.torch import TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from trainables.mailbox import Failed, Job, Mailbox, Outcome
 from trainables.spec import TrialSpec
+from trainables.watchdog import Watchdog
 from training.record import Record
 from training.schedule import Facts
 from training.segment import world_rank
@@ -28,7 +31,9 @@ from training.trainer import Step, Trainer
 
 _POLL_S = 0.5
 _STOP_S = 30.0
-_MAX_FAILURES = 3
+_UNLIMITED = -1
+_START_FAILURES = 60
+"""Times that Ray Train may fail to start a group; it waits a minute for room at each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,59 +45,14 @@ class Workers:
     num_workers: int = 1
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node must have, such as {"ray.io/accelerator-type": "H100"}."""
+    hang_after_s: float = 600.0
+    """Seconds without a step after which a worker counts as hung."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One segment to train: the last of `path`, which leads from the root."""
-
-    spec: TrialSpec
-    facts: Facts
-    path: tuple[Step, ...]
-
-
-@ray.remote(num_cpus=0)
-class Mailbox:
-    """Numbered jobs and their answers; a job stays until it is answered."""
-
-    def __init__(self) -> None:
-        self._jobs: dict[int, Job | None] = {}
-        self._answers: dict[int, Record | str] = {}
-        self._posted = 0
-        self._answered = 0
-        self._changed = asyncio.Condition()
-
-    async def post(self, job: Job | None) -> int:
-        """Put a job in, None for the end of work; return its number."""
-        async with self._changed:
-            number, self._posted = self._posted, self._posted + 1
-            self._jobs[number] = job
-            self._changed.notify_all()
-        return number
-
-    async def first_open(self) -> int:
-        """Return the number of the first job without an answer, posted or not."""
-        return self._answered
-
-    async def take(self, number: int) -> Job | None:
-        """Wait for a job."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: number in self._jobs)
-            return self._jobs[number]
-
-    async def answer(self, number: int, outcome: Record | str) -> None:
-        """Answer a job with the record, or with what went wrong."""
-        async with self._changed:
-            self._jobs.pop(number, None)
-            self._answers[number] = outcome
-            self._answered = number + 1
-            self._changed.notify_all()
-
-    async def outcome(self, number: int) -> Record | str:
-        """Wait for the answer to a job; it is handed out once."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: number in self._answers)
-            return self._answers.pop(number)
+class WorkersLost(RuntimeError):
+    """The worker group is gone, and nothing is known against the segment: try it on a new one."""
 
 
 class Pool:
@@ -100,23 +60,29 @@ class Pool:
 
     def __init__(self, workers: Workers) -> None:
         """Start the Ray Train run in a thread; jobs may be posted at once."""
-        self._mailbox: Any = Mailbox.remote()  # type: ignore[attr-defined]
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._mailbox: Any = Mailbox.options(  # type: ignore[attr-defined]
+            scheduling_strategy=here
+        ).remote()
         self._folder = tempfile.mkdtemp(prefix="thaw-train-")
         self._error: BaseException | None = None
+        self.usable = True
+        """Whether it can be asked for another segment."""
         trainer = TorchTrainer(
             _serve,
-            train_loop_config={"mailbox": self._mailbox, "store": workers.store},
+            train_loop_config={"mailbox": self._mailbox, "workers": workers},
             scaling_config=train.ScalingConfig(
                 num_workers=workers.num_workers,
                 use_gpu=workers.gpus_per_worker > 0,
                 resources_per_worker=_resources(workers),
+                label_selector=dict(workers.labels) or None,  # type: ignore[call-arg]
             ),
             run_config=train.RunConfig(
                 name="slot",
                 storage_path=self._folder,
                 failure_config=train.FailureConfig(
-                    max_failures=_MAX_FAILURES,
-                    controller_failure_limit=_MAX_FAILURES,  # type: ignore[call-arg]
+                    max_failures=_UNLIMITED,  # the mailbox counts them, by segment
+                    controller_failure_limit=_START_FAILURES,  # type: ignore[call-arg]
                 ),
             ),
         )
@@ -124,20 +90,39 @@ class Pool:
         self._thread.start()
 
     def train(self, spec: TrialSpec, facts: Facts, path: Sequence[Step]) -> Record:
-        """Train the last segment of `path` on the workers; raise where they cannot."""
+        """Train the last segment of `path` on the workers; raise where they cannot.
+
+        Raises `WorkersLost` where the group is gone for no fault of the segment.
+        """
         number = ray.get(self._mailbox.post.remote(Job(spec, facts, tuple(path))))
         answer = self._mailbox.outcome.remote(number)
         while not ray.wait([answer], timeout=_POLL_S)[0]:
             if not self._thread.is_alive():
-                raise RuntimeError(f"the training workers ended: {self._error}")
-        outcome = ray.get(answer)
-        if isinstance(outcome, str):
-            raise RuntimeError(outcome)
-        return outcome  # type: ignore[no-any-return]
+                raise WorkersLost(f"the training workers ended: {self._error}")
+        outcome: Outcome = ray.get(answer)
+        if isinstance(outcome, Failed):
+            self.usable = not outcome.deadly
+            raise RuntimeError(outcome.because)
+        return outcome
+
+    def must_move(self) -> bool:
+        """Tell whether a node it works on is to go soon, as spot machines say beforehand.
+
+        Such a node gets no new workers: a group that starts now starts elsewhere.
+        """
+        leaving = ray_state.get_draining_nodes()  # Ray has no public way to ask
+        return bool(leaving) and not leaving.keys().isdisjoint(
+            ray.get(self._mailbox.nodes.remote())
+        )
+
+    def incidents(self) -> list[str]:
+        """Return what happened to workers since the last call."""
+        found: list[str] = ray.get(self._mailbox.incidents.remote())
+        return found
 
     def close(self) -> None:
         """End the run and wait for it, so that Ray Train frees what it holds."""
-        ray.get(self._mailbox.post.remote(None))
+        ray.get(self._mailbox.end.remote())
         self._thread.join(_STOP_S)
         ray.kill(self._mailbox)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -151,23 +136,33 @@ class Pool:
 
 def _serve(config: dict[str, Any]) -> None:
     """Work through the mailbox until the end of work: what each Ray Train worker runs."""
-    mailbox, store = config["mailbox"], Store(config["store"])
-    number = ray.get(mailbox.first_open.remote())
+    mailbox, workers = config["mailbox"], config["workers"]
+    store, rank = Store(workers.store), world_rank()
+    node = ray.get_runtime_context().get_node_id()
+    number = ray.get(mailbox.first_open.remote(rank, node))
+    watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), rank)
     trainer: Trainer | None = None
     root = ""
-    while (job := ray.get(mailbox.take.remote(number))) is not None:
+    while (job := ray.get(mailbox.take.remote(number, rank))) is not None:
         try:
-            if trainer is None or root != job.facts.root:
-                trainer, root = _trainer(job, store), job.facts.root
-            outcome: Record | str = trainer.train(job.path)
+            with watchdog.watching():
+                if trainer is None or root != job.facts.root:
+                    trainer, root = _trainer(job, store), job.facts.root
+                outcome: Outcome = trainer.train(job.path)
         except Exception as error:
+            because = f"{type(error).__name__}: {error}"
             if job.facts.place.world_size > 1:
+                _tell(mailbox, because)
                 raise  # the other ranks wait in a collective: Ray Train must restart them all
             trainer = None
-            outcome = f"{type(error).__name__}: {error}"
-        if world_rank() == 0:
+            outcome = Failed(because)
+        if rank == 0:
             ray.get(mailbox.answer.remote(number, outcome))
         number += 1
+
+
+def _tell(mailbox: Any, incident: str) -> None:
+    ray.get(mailbox.report.remote(incident), timeout=_STOP_S)
 
 
 def _trainer(job: Job, store: Store) -> Trainer:

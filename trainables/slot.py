@@ -9,13 +9,16 @@ from typing import Any
 
 from ray import tune
 
-from trainables.pool import Pool, Workers
+from trainables.pool import Pool, Workers, WorkersLost
 from trainables.spec import TrialSpec
 from training.record import Record
 from training.schedule import Facts
 from training.store import Store
 from training.trainer import Step
 from training.walk import Visit, walk
+
+_NEW_WORKERS = 3
+"""Worker groups that one segment may lose for no fault of its own."""
 
 TRIAL = "schedule"
 """Key of a trial's configuration that holds its `Assignment`."""
@@ -48,12 +51,15 @@ class Slot(tune.Trainable):
         self._workers = workers
         self._store = Store(workers.store)
         self._pool: Pool | None = None
+        self._incidents: list[str] = []
         self._begin(config[TRIAL])
 
     def step(self) -> dict[str, Any]:
         """Return the next segment's result."""
         result = next(self._results)
         self._key = result["key"]
+        result["incidents"] = "; ".join(self._incidents)
+        self._incidents.clear()
         return result
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -73,8 +79,7 @@ class Slot(tune.Trainable):
 
     def cleanup(self) -> None:
         """End the worker group and wait for it."""
-        if self._pool is not None:
-            self._pool.close()
+        self._close()
 
     def _begin(self, trial: Assignment) -> None:
         self._trial = trial
@@ -84,9 +89,31 @@ class Slot(tune.Trainable):
         )
 
     def _train(self, path: Sequence[Step]) -> Record:
-        if self._pool is None:
-            self._pool = Pool(self._workers)
-        return self._pool.train(self._trial.spec, self._trial.facts, path)
+        """Train a segment, on new workers where those at hand are gone or about to go."""
+        if self._pool is not None and self._pool.must_move():
+            self._incidents.append("its node is to go: the slot moved before it did")
+            self._close()
+        for tries in range(1, _NEW_WORKERS + 1):
+            if self._pool is None:
+                self._pool = Pool(self._workers)
+            try:
+                return self._pool.train(self._trial.spec, self._trial.facts, path)
+            except WorkersLost as lost:
+                self._incidents.append(str(lost))
+                self._close()
+                if tries == _NEW_WORKERS:
+                    raise
+            finally:
+                if self._pool is not None:
+                    self._incidents += self._pool.incidents()
+                    if not self._pool.usable:
+                        self._close()
+        raise AssertionError("unreachable")
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
 
 def results(trial: Assignment, visits: Iterable[Visit]) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from training.errors import UserError
 from training.images import NUM_DRAWS
 from training.layers import Layers
 from training.masked import MaskedData, MaskedImages
+from training.pulse import beating
 from training.randomness import derive
 from training.schedule import Stage
 from training.segmentation_metrics import dice, iou, mae, s_measure
@@ -162,7 +163,7 @@ class Camouflage:
         totals = {name: zero.clone() for name in names} | {"num": zero + len(mine)}
         drawings = blank(len(images), self.config.image_size, mine.device)
         places = torch.tensor(shown(len(images))).to(mine.device, non_blocking=True)
-        for chosen in mine.split(_EVAL_BATCH):
+        for chosen in beating(mine.split(_EVAL_BATCH)):
             found: Segmented = models["model"](images.images(chosen, settings))
             for name, value in self._measure(found, images.masks(chosen), settings).items():
                 totals[name] += value

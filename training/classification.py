@@ -23,6 +23,7 @@ from training.folder import load_folder
 from training.images import LabelledData, augment, prepare
 from training.layers import Layers, layers_by_pattern, layers_of_timm
 from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
+from training.pulse import beating
 from training.randomness import derive
 from training.schedule import Stage
 from training.settings import Settings
@@ -164,7 +165,7 @@ class Classification:
         num_classes = len(self._data[settings.data].classes)
         if num_classes <= MOST_CLASSES:
             totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
-        for chosen in mine.split(_EVAL_BATCH):
+        for chosen in beating(mine.split(_EVAL_BATCH)):
             labels = images.labels[chosen]
             logits = models["model"](self._prepare(images.pixels[chosen], settings)).float()
             totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")

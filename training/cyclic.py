@@ -23,6 +23,7 @@ from training.errors import UserError, unknown
 from training.generated import Generated
 from training.images import NUM_DRAWS, augment
 from training.layers import Layers
+from training.pulse import beating
 from training.randomness import derive
 from training.recognition import enrolled, recognise
 from training.schedule import Stage
@@ -211,7 +212,7 @@ class Cyclic:
         names = [name for name in TERMS if name not in self.absent_terms()]
         sums: dict[str, list[Tensor]] = {}
         vectors: dict[str, list[Tensor]] = {"made": [], "truth": [], "bicubic": []}
-        for pixels in test.pixels.split(_CHUNK):
+        for pixels in beating(test.pixels.split(_CHUNK)):
             truth = pixels.float() / 255
             low = self._low(truth)
             made, plain = (x.float().clamp(0, 1) for x in (models["dsr"](low), bicubic(low)))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.live import Live
 from training.order import epoch_order
+from training.pulse import beat
 from training.randomness import derive, generator
 from training.settings import Settings
 from training.task import Task, Totals
@@ -33,6 +34,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     autocast = _precision(live, settings)
     totals: Totals = {}
     for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
+        beat()
         for group, (_, multiplier) in zip(
             optimizer.param_groups, settings.multipliers, strict=True
         ):

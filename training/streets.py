@@ -16,6 +16,7 @@ from training.config import Config
 from training.decoded import Progress
 from training.errors import UserError
 from training.layers import Layers
+from training.pulse import beating
 from training.randomness import derive
 from training.scenes import NUM_DRAWS, StreetData, coloured, cut_out, normalised
 from training.schedule import Stage
@@ -190,7 +191,7 @@ class Streets:
         mine = torch.arange(rank, len(data.val), settings.place.world_size, device=device)
         tables = torch.zeros(max(1, len(data.domains)), num, num, dtype=torch.int64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
-        for chosen in mine.split(_EVAL_BATCH):
+        for chosen in beating(mine.split(_EVAL_BATCH)):
             images, classes = data.val.take(chosen)
             images = normalised(images, channels_last=settings.compute.channels_last)
             logits = self._logits(models["model"], images).float()

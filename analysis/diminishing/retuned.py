@@ -27,6 +27,8 @@ _ENVELOPE = [
     *("length", "steps", "schedule", "value", "interval", "interval_from"),
     *("num_runs", "num_schedules", "hours"),
 ]
+_SAME = ["length", "schedule", "group", "value", "steps", "noise"]
+"""Runs that are alike in all of these are one, told again: a sampler may ask for it many times."""
 _COSTS = ["choice", "length", "value", "best", "loss", "hours_lost"]
 
 
@@ -84,7 +86,8 @@ def _ended(logs: Logs, runs: pd.DataFrame) -> pd.DataFrame:
     )
     table["hours"] = table["run"].map(_hours(logs))
     counted = status.isin(_ENDED).to_numpy() & ~status.isin(STOPPED).to_numpy()
-    return table[counted & table["length"].notna() & table["value"].notna()]
+    table = table[counted & table["length"].notna() & table["value"].notna()]
+    return table.drop_duplicates(_SAME)
 
 
 def _named(row: pd.Series, params: list[str]) -> str:

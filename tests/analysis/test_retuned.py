@@ -74,6 +74,18 @@ def test_the_envelope_takes_the_best_schedule_of_each_length(lengths: Tables) ->
     assert low < 0.519 < high and found["interval_from"][0] == "noise of the curve"
 
 
+def test_the_same_run_told_again_is_no_second_run(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    rows: list[dict[str, object]] = []
+    for number, length in enumerate((1, 1, 1, 2)):
+        write_run(folder, f"{number:04d}", length, 0.5)
+        rows.append({"folder": f"{number:04d}", "length": length, "seed": 0})
+    write_table(folder, rows)
+    found = compute(read_logs([folder]), Options(metric="val_miou")).retuned.envelope
+    assert found["num_runs"].tolist() == [1, 1]
+    assert found["interval_from"].tolist() == ["noise of the curve"] * 2
+
+
 def test_what_wrong_choices_cost(lengths: Tables) -> None:
     costs = lengths.retuned.costs.set_index(["choice", "length"])["loss"]
     assert costs["this length instead of the best", 1] == pytest.approx(0.04)
