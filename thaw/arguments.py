@@ -38,6 +38,13 @@ WorkerLabels = Annotated[
         "repeated.",
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cuda|cpu",
+        help="What workers compute on; default: cuda where a trial has GPUs, else cpu.",
+    ),
+]
 HangAfter = Annotated[
     float,
     typer.Option(

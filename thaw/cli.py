@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
-from thaw.arguments import Data, HangAfter, Preset, Seed, Sets, StoreOption, WorkerLabels
+from thaw.arguments import Data, Device, HangAfter, Preset, Seed, Sets, StoreOption, WorkerLabels
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
 from thaw.each import add_to as add_each
@@ -100,6 +100,7 @@ def search(
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
     worker_label: WorkerLabels = None,
+    device: Device = None,
     hang_after: HangAfter = 600.0,
     hours_per_point: HoursPerPoint = None,
     preset: Preset = None,
@@ -147,6 +148,7 @@ def search(
             max_concurrent=max_concurrent,
             worker_labels=read_labels(worker_label),
             hang_after_s=hang_after,
+            device=device,
             hours_per_point=hours_per_point,
         )
     console = make_console()

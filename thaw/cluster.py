@@ -152,10 +152,10 @@ def workers_of(options: Options) -> Workers:
     )
 
 
-def place_of(workers: Workers) -> Place:
+def place_of(workers: Workers, device: str | None) -> Place:
     """Return where a slot trains, which is part of the settings."""
     return Place(
-        device="cuda" if workers.gpus_per_worker else "cpu",
+        device=device or ("cuda" if workers.gpus_per_worker else "cpu"),
         world_size=workers.num_workers,
         num_threads=max(1, int(workers.cpus_per_worker)),
     )

@@ -59,12 +59,12 @@ def run_list(
     store = Store(options.store)
     with connected(options.address):
         workers = workers_of(options)
-        facts = [item.spec.facts(place_of(workers)) for item in items]
+        facts = [item.spec.facts(place_of(workers, options.device)) for item in items]
         described = {
             **{name: searched[name] for name in ("study", "system", "task", "metric", "mode")},
             "kind": kind,
             "pinned": {},
-            "place": asdict(place_of(workers)),
+            "place": asdict(place_of(workers, options.device)),
             "options": options.plain(),
             "list": {item.name: _entry(item, searched["task"]) for item in items},
             **({"planned": searched["planned"]} if "planned" in searched else {}),

@@ -12,6 +12,8 @@ from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.sampling import GRID
 
+DEVICES = ("cuda", "cpu")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -45,6 +47,8 @@ class Options:
     worker_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that the nodes of workers must have."""
     hang_after_s: float = 600.0
+    device: str | None = None
+    """What workers compute on; None is `cuda` where a trial has GPUs, else `cpu`."""
     hours_per_point: float | None = None
     """Device-hours that a point of the metric is worth: trials whose next phase is predicted to
     cost more are ended; None ends none of them so."""

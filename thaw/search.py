@@ -14,7 +14,7 @@ from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.asking import OptunaSource
 from thaw.cluster import connected, num_slots, place_of, workers_of
-from thaw.options import Options
+from thaw.options import DEVICES, Options
 from thaw.preparing import prepare
 from thaw.proposer import Proposer
 from thaw.results import SEARCH, Table, write_search
@@ -58,7 +58,7 @@ def search(
     with connected(options.address):
         workers = workers_of(options)
         slots = num_slots(workers, options.max_concurrent)
-        facts = spec.facts(place_of(workers))
+        facts = spec.facts(place_of(workers, options.device))
         if options.resume:
             check_same(folder, facts)
         write_search(
@@ -128,6 +128,8 @@ def _check(study: Study, options: Options, folder: Path) -> None:
         )
     if options.scheduler not in SCHEDULERS:
         raise unknown("--scheduler", options.scheduler, SCHEDULERS)
+    if options.device not in (None, *DEVICES):
+        raise unknown("--device", options.device, DEVICES)
     if options.hours_per_point is not None and options.scheduler in PAUSING:
         raise UserError(
             f"--hours-per-point: {options.scheduler} lets stopped trials go on, which it ends for "

@@ -49,9 +49,11 @@ def gain(found: Tables, name: str) -> pd.Series:
 
 def test_steps_that_trials_share_count_once(search: Search) -> None:
     found = tables(search)
-    assert list(found.gains["cycle"]) == ["first", "cycle1", "cycle2", "retrain1"]
+    expected = ["first", "cycle1", "cycle2", "retrain1", "in the end"]
+    assert list(found.gains["cycle"]) == expected
     assert gain(found, "first")["num_trials"] == 1, "five trials have it in common"
     assert gain(found, "cycle1")["num_trials"] == 1, "two went the same way"
+    assert gain(found, "in the end")["gain"] == pytest.approx((0.22 + 0.25 + 0.03) / 3)
 
 
 def test_a_cycle_gains_over_what_was_before_it(search: Search) -> None:

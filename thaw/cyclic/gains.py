@@ -17,6 +17,8 @@ from thaw.cyclic.reading import FIRST, Span, Trial
 from training.gates import Gates, Measured, judge
 
 Floats = npt.NDArray[np.float64]
+WHOLE = "in the end"
+"""The step from bicubic interpolation and the recogniser before fine-tuning to a trial's end."""
 FORK = "fallback"
 """How the name of a full retrain begins that takes the place of a catastrophic cycle."""
 _FEWEST = 3
@@ -28,14 +30,14 @@ class Step:
 
     trial: Trial
     name: str
-    """`first`, or the cycle: cycle1, retrain2, fallback1."""
+    """`first`, the cycle (cycle1, retrain2, fallback1), or `in the end`."""
     before: Span
     after: Span
 
     @property
     def from_bicubic(self) -> bool:
         """Tell whether the state before is bicubic interpolation."""
-        return self.name == FIRST
+        return self.name in (FIRST, WHOLE)
 
     @property
     def gain(self) -> float:
@@ -60,7 +62,7 @@ def accuracy(span: Span, *, bicubic: bool = False) -> float:
 
 
 def steps_of(trial: Trial) -> Iterator[Step]:
-    """Yield what a trial came through: the first models against bicubic, then its cycles."""
+    """Yield what a trial came through: the first models against bicubic, its cycles, the whole."""
     plain = untouched(trial)
     ends: list[Span] = []
     for span in trial.rounds:
@@ -72,6 +74,8 @@ def steps_of(trial: Trial) -> Iterator[Step]:
                 ends.pop()  # it forked from the state before the cycle that it takes the place of
             yield Step(trial, span.name, ends[-1], span)
         ends.append(span)
+    if plain is not None and len(ends) > 1:
+        yield Step(trial, WHOLE, plain, ends[-1])
 
 
 def untouched(trial: Trial) -> Span | None:
@@ -201,5 +205,5 @@ def _mean(values: Iterator[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _order(resolution: int, name: str) -> tuple[int, bool, str]:
-    return resolution, name != FIRST, name
+def _order(resolution: int, name: str) -> tuple[int, int, str]:
+    return resolution, {FIRST: 0, WHOLE: 2}.get(name, 1), name

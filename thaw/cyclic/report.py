@@ -9,6 +9,7 @@ from datetime import date
 from analysis.document import Document
 from thaw.cyclic import sections
 from thaw.cyclic.claims import CONFIRMED, REFUTED, UNKNOWN
+from thaw.cyclic.gains import WHOLE
 from thaw.cyclic.options import Options
 from thaw.cyclic.reading import FIRST, Trial
 from thaw.cyclic.tables import Tables, compute
@@ -50,11 +51,17 @@ def report(trials: Sequence[Trial], options: Options, made: date) -> Document:
     )
 
 
+_STEPS = {
+    FIRST: "the first models against bicubic and pretrained EdgeFace",
+    WHOLE: "in the end against bicubic and pretrained EdgeFace",
+}
+
+
 def _gained(tables: Tables, options: Options) -> list[str]:
     """Say of each step what it gained, and whether that is more than noise."""
     said = []
     for row in tables.gains.to_dict("records"):
-        what = "the first models against bicubic" if row["cycle"] == FIRST else row["cycle"]
+        what = _STEPS.get(row["cycle"], row["cycle"])
         text = f"{row['resolution']} px, {what}: {100 * row['gain']:+.1f} points"
         low, high = (float(row[name]) for name in ("low", "high"))
         if not math.isnan(low):

@@ -98,7 +98,8 @@ def gains(tables: Tables, options: Options) -> Section:
     note = f"With {level} intervals over held-out people; pale where it may be no gain."
     text = (
         "`first` is DSR and EdgeFace trained once, against bicubic interpolation and the "
-        "recogniser before any fine-tuning; a cycle is against what was before it. Steps that "
+        "recogniser before any fine-tuning, and `in the end` is the last cycle against the same; a "
+        "cycle is against what was before it. Steps that "
         "trials share count once. Intervals: a bootstrap over held-out people, each with all "
         "probes; Student's t over seeds where there are three or more."
     )

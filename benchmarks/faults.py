@@ -1,0 +1,324 @@
+"""What faults cost: each is injected again and again while a search goes on, on several nodes.
+
+    python -m benchmarks.faults [--tiny] [--times 20] [--only KIND] [--write]
+
+A head without slots and two worker nodes on this machine, with a token; `thaw search` on them from
+a process of its own, one slot, 16 trials of the embedded digits without a scheduler. A fault comes
+when the slot has trained a segment since the last one and is in the middle of the next. Then:
+
+- `lost`: trials whose row in the end differs from that of a search that was left alone, and
+  segments that were told to be trained and have no whole record in the store;
+- `twice`: segments that were trained to their end more often than once, over all injections (a
+  segment under way when the fault comes begins again, and counts once);
+- `recover`: seconds from the fault to the end of the next segment, less the 0.5 s that a segment
+  takes here: for a hang with the time that it takes to be called one (3 s), for a frozen process
+  with Ray's (5 s), for a lost driver or head with the start of the next one.
+
+`--write` puts the table into `docs/faults.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._cluster import Machines, kill, pids, use_token, wait_for
+from benchmarks._faulty_system import ENDED, HANG, PACE
+from benchmarks._report import report
+from training.store import Store
+
+_THAW = str(Path(sys.executable).with_name("thaw"))
+_SYSTEM = Path(__file__).with_name("_faulty_system.py")
+_PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
+_WORKER = "ray::RayTrainWorker"
+_SEGMENT_S = 0.5
+_PATIENCE_S = 240.0
+_NOTICE_S = 30.0
+_ENVIRONMENT = {
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "5",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+@dataclass
+class Scene:
+    """A search that goes on, the cluster under it, and what was measured."""
+
+    folder: Path
+    trials: int
+    machines: Machines = field(init=False)
+    search: subprocess.Popen[str] | None = None
+    recovered_s: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start the cluster."""
+        self.folder.mkdir()
+        (self.folder / PACE).write_text(str(_SEGMENT_S))
+        self.up()
+
+    def up(self) -> None:
+        """Start a cluster."""
+        self.machines = Machines(self.folder, workers=2, cpus=1)
+
+    def begin(self) -> None:
+        """Start the search, or go on with it."""
+        out = self.folder / "out"
+        first = [
+            *(str(_SYSTEM), "--trials", str(self.trials), "--out", str(out)),
+            *("--store", str(self.folder / "store"), "--scheduler", "none", "--sampler", "random"),
+            *("--max-concurrent", "1", "--hang-after", "3"),
+        ]
+        arguments = ["--resume", str(out)] if (out / "search.json").exists() else first
+        with (self.folder / "search.log").open("a", encoding="utf-8") as log:
+            self.search = subprocess.Popen(
+                [_THAW, "search", *arguments, "--address", self.machines.address],
+                env={**os.environ, **_ENVIRONMENT},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def ended(self) -> int:
+        """Return how many segments came to their end, each as often as it did."""
+        path = self.folder / ENDED
+        return path.read_text().count("\n") if path.exists() else 0
+
+    def next_segment(self) -> None:
+        """Wait for the end of a segment; raise where there is none, or no search any more."""
+        before = self.ended()
+
+        def there() -> bool:
+            if self.search is not None and self.search.poll() is not None:
+                raise RuntimeError(f"the search ended early: {self.folder}/search.log")
+            return self.ended() > before
+
+        wait_for(there, _PATIENCE_S, f"a segment: {self.folder}/search.log")
+
+    def inject(self, fault: Callable[[Scene], None]) -> None:
+        """Do it in the middle of a segment, and measure until the next one ends."""
+        self.next_segment()
+        time.sleep(_SEGMENT_S / 2)
+        started = time.monotonic()
+        fault(self)
+        self.next_segment()
+        self.recovered_s.append(max(0.0, time.monotonic() - started - _SEGMENT_S))
+
+    def finish(self) -> None:
+        """Let the search come to its end, and stop the cluster."""
+        (self.folder / PACE).unlink(missing_ok=True)
+        assert self.search is not None
+        try:
+            if self.search.wait(_PATIENCE_S) != 0:
+                raise RuntimeError(f"the search failed: {self.folder}/search.log")
+        finally:
+            self.machines.stop()
+
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """Return what each trial came to."""
+        with (self.folder / "out" / "trials.csv").open(newline="", encoding="utf-8") as file:
+            columns = ("status", "best", "last", "epochs", "lr", "head_lr")
+            return {r["trial"]: tuple(r[c] for c in columns) for r in csv.DictReader(file)}
+
+    def twice(self) -> int:
+        """Return how many segments came to their end although they had done so before."""
+        store = Store(str(self.folder / "store"))
+        return self.ended() - sum(1 for entry in store.entries() if entry.record_bytes)
+
+    def damaged(self) -> int:
+        """Return how many segments that the search was told of are not whole in the store."""
+        store = Store(str(self.folder / "store"))
+        keys = {
+            line.split()[1]
+            for line in (self.folder / "out" / "segments.txt").read_text().splitlines()
+            if line.strip()
+        }
+        return sum(store.record(key) is None or store.state(key) is None for key in keys)
+
+
+def _worker_of(scene: Scene) -> int:
+    wait_for(lambda: pids(scene.folder, _WORKER), _PATIENCE_S, "a training worker")
+    return pids(scene.folder, _WORKER)[0]
+
+
+def kill_worker(scene: Scene) -> None:
+    """SIGKILL the training process."""
+    kill(_worker_of(scene))
+
+
+def freeze_worker(scene: Scene) -> None:
+    """SIGSTOP the training process: it lives, and answers nobody."""
+    os.kill(_worker_of(scene), signal.SIGSTOP)
+
+
+def hang_worker(scene: Scene) -> None:
+    """Let the next evaluation wait for ever."""
+    (scene.folder / HANG).touch()
+
+
+def kill_slot(scene: Scene) -> None:
+    """SIGKILL the actor that walks the trial."""
+    for pid in pids(scene.folder, "ray::Slot"):
+        kill(pid)
+
+
+def kill_controller(scene: Scene) -> None:
+    """SIGKILL Ray Train's controller, which alone knows what it reserved."""
+    for pid in pids(scene.folder, "ray::TrainController"):
+        kill(pid)
+
+
+def lose_node(scene: Scene) -> None:
+    """Kill the node that trains; another one comes."""
+    node = scene.machines.node_of(_worker_of(scene)) or scene.machines.nodes[0]
+    scene.machines.lose(node)
+    scene.machines.add()
+
+
+def take_back_node(scene: Scene) -> None:
+    """Give notice, kill the node when the slot has left it or time is over; another one comes."""
+    node = scene.machines.node_of(_worker_of(scene)) or scene.machines.nodes[0]
+    scene.machines.add()
+    scene.machines.drain(node, _NOTICE_S)
+
+    def left() -> bool:
+        return all(scene.machines.node_of(p) is not node for p in pids(scene.folder, _WORKER))
+
+    with contextlib.suppress(TimeoutError):
+        wait_for(left, _NOTICE_S, "the slot leaves")
+    scene.machines.lose(node)
+
+
+def kill_driver(scene: Scene) -> None:
+    """SIGKILL `thaw search`, and go on with --resume."""
+    assert scene.search is not None
+    scene.search.kill()
+    scene.search.wait()
+    scene.begin()
+
+
+def lose_head(scene: Scene) -> None:
+    """Kill every node and the driver, start a new cluster, go on with --resume."""
+    assert scene.search is not None
+    scene.search.kill()
+    scene.search.wait()
+    scene.machines.stop()
+    scene.up()
+    scene.begin()
+
+
+FAULTS: dict[str, Callable[[Scene], None]] = {
+    "worker killed": kill_worker,
+    "worker hangs": hang_worker,
+    "worker frozen": freeze_worker,
+    "slot killed": kill_slot,
+    "controller killed": kill_controller,
+    "node lost": lose_node,
+    "node taken back, with notice": take_back_node,
+    "driver killed": kill_driver,
+    "head lost": lose_head,
+}
+_TINY = ("worker killed",)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one kind of fault did."""
+
+    times: int
+    lost: int
+    twice: int
+    recovered_s: list[float]
+
+
+def measure(kind: str, times: int, trials: int, calm: Scene, folder: Path) -> Outcome:
+    """Inject one kind of fault `times` times into a search, and let it end."""
+    scene = Scene(folder, trials)
+    try:
+        scene.begin()
+        for _ in range(times):
+            scene.inject(FAULTS[kind])
+        scene.finish()
+    except BaseException:
+        scene.machines.stop()
+        raise
+    differing = sum(scene.rows().get(name) != row for name, row in calm.rows().items())
+    return Outcome(times, differing + scene.damaged(), scene.twice(), scene.recovered_s)
+
+
+def table(found: dict[str, Outcome]) -> list[list[str]]:
+    """Return header and rows."""
+    rows = [["fault", "injected", "results lost", "trained twice", "seconds to recover", "most"]]
+    for kind, outcome in found.items():
+        median, most = statistics.median(outcome.recovered_s), max(outcome.recovered_s)
+        counts = (outcome.times, outcome.lost, outcome.twice)
+        rows.append([kind, *map(str, counts), f"{median:.1f}", f"{most:.1f}"])
+    return rows
+
+
+def write_page(rows: list[list[str]]) -> None:
+    """Put the table between the two marks of `docs/faults.md`."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---|" + "---:|" * (len(rows[0]) - 1))
+    before, _, rest = _PAGE.read_text(encoding="utf-8").partition("<!-- table -->\n")
+    _, _, after = rest.partition("<!-- end -->")
+    text = before + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- end -->" + after
+    _PAGE.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Measure every kind, print the table."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--tiny", action="store_true", help="one fault of one kind")
+    parser.add_argument("--times", type=int, default=20, help="injections of each kind")
+    parser.add_argument("--only", choices=FAULTS, action="append", help="only this kind")
+    parser.add_argument("--write", action="store_true", help="write the table to docs/faults.md")
+    arguments = parser.parse_args()
+    times, trials = (1, 2) if arguments.tiny else (arguments.times, 16)
+    kinds = _TINY if arguments.tiny else tuple(arguments.only or FAULTS)
+    use_token()
+    found: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory(prefix="thaw-bench-") as name:
+        calm = Scene(Path(name) / "calm", trials)
+        calm.begin()
+        calm.finish()
+        for number, kind in enumerate(kinds):
+            found[kind] = measure(kind, times, trials, calm, Path(name) / f"fault{number}")
+            print(f"{kind}: {found[kind]}", flush=True)
+    rows = table(found)
+    shown = Table(*rows[0], title="faults", title_justify="left")
+    for row in rows[1:]:
+        shown.add_row(*row)
+    Console().print(shown)
+    if arguments.write:
+        write_page(rows)
+    figures = {
+        "kinds": float(len(found)),
+        "injected_least": float(min(outcome.times for outcome in found.values())),
+        "results_lost": float(sum(outcome.lost for outcome in found.values())),
+        "trained_twice": float(sum(outcome.twice for outcome in found.values())),
+        "recover_s_worst_median": max(statistics.median(o.recovered_s) for o in found.values()),
+    }
+    report("faults", figures, {"results_lost": ("<=", 0.0)})
+
+
+if __name__ == "__main__":
+    main()
