@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +34,13 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         self.folder = folder
+        self._folders: list[str] = []
         self._node: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus}
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
+                "temp_dir": self._new_folder(),
                 "include_dashboard": True,
                 "dashboard_port": _free_port(),
                 "dashboard_agent_listen_port": _free_port(),  # jobs go to it; others may run here
@@ -58,7 +62,7 @@ class Machines:
 
     def add(self) -> None:
         """Start one more worker node."""
-        self._cluster.add_node(**self._node)
+        self._cluster.add_node(**self._node, temp_dir=self._new_folder())
 
     def lose(self, node: Any) -> None:
         """Kill all processes of a worker node, at once and without a word."""
@@ -96,6 +100,13 @@ class Machines:
         for pid, _, _ in processes(self.folder):
             if pid != os.getpid():
                 kill(pid)
+        for name in self._folders:
+            shutil.rmtree(name, ignore_errors=True)
+
+    def _new_folder(self) -> str:
+        """Return a folder for one node: several in one write over each other's working folders."""
+        self._folders.append(tempfile.mkdtemp(prefix="ray-"))  # short: it holds sockets
+        return self._folders[-1]
 
 
 def _free_port() -> int:

@@ -148,6 +148,7 @@ def workers_of(options: Options) -> Workers:
         cpus_per_worker=options.cpus_per_worker,
         gpus_per_worker=gpus / options.workers_per_trial,
         labels=options.worker_labels,
+        on_cpu=options.device == "cpu",
         hang_after_s=options.hang_after_s,
     )
 

@@ -53,14 +53,20 @@ class Mailbox:
         self._ended = False
         self._changed = asyncio.Condition()
 
-    async def post(self, job: Job) -> int:
-        """Put a job in; return its number."""
+    async def post(self, job: Job) -> int | None:
+        """Put a job in; return its number, or None after the end of work."""
         async with self._changed:
+            if self._ended:
+                return None
             number, self._posted = self._posted, self._posted + 1
             self._jobs[number] = job
             self._deaths = 0
             self._changed.notify_all()
         return number
+
+    async def over(self) -> bool:
+        """Tell whether the workers were sent home, or went for want of work."""
+        return self._ended
 
     async def end(self) -> None:
         """Send the workers home when they have answered what is here."""
@@ -84,10 +90,18 @@ class Mailbox:
                 await self.answer(number, Failed(because, deadly=True))
         return number
 
-    async def take(self, number: int, rank: int) -> Job | None:
-        """Wait for a job; None is the end of work."""
+    async def take(self, number: int, rank: int, idle_s: float) -> Job | None:
+        """Wait for a job; None is the end of work, which comes too when there is none for so long.
+
+        What idle workers hold others may wait for, in a cluster that has shrunk.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: number in self._jobs or self._ended)
+            there = self._changed.wait_for(lambda: number in self._jobs or self._ended)
+            try:
+                await asyncio.wait_for(there, idle_s)
+            except TimeoutError:
+                self._ended = True
+                self._changed.notify_all()
             if rank == 0:
                 self._taken.add(number)
             return self._jobs.get(number)

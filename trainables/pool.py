@@ -17,7 +17,8 @@ from typing import Any
 import ray
 from ray import train
 from ray._private.state import state as ray_state
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.mailbox import Failed, Job, Mailbox, Outcome
@@ -31,8 +32,10 @@ from training.trainer import Step, Trainer
 
 _POLL_S = 0.5
 _STOP_S = 30.0
+_IDLE_S = 60.0
+"""Seconds without work after which workers give back what they hold."""
 _UNLIMITED = -1
-_START_FAILURES = 60
+_START_FAILURES = 3
 """Times that Ray Train may fail to start a group; it waits a minute for room at each."""
 
 
@@ -47,6 +50,8 @@ class Workers:
     gpus_per_worker: float = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that a node must have, such as {"ray.io/accelerator-type": "H100"}."""
+    on_cpu: bool = False
+    """Compute on the CPU even where GPUs are reserved."""
     hang_after_s: float = 600.0
     """Seconds without a step after which a worker counts as hung."""
 
@@ -71,6 +76,7 @@ class Pool:
         trainer = TorchTrainer(
             _serve,
             train_loop_config={"mailbox": self._mailbox, "workers": workers},
+            torch_config=TorchConfig(backend="gloo") if workers.on_cpu else None,
             scaling_config=train.ScalingConfig(
                 num_workers=workers.num_workers,
                 use_gpu=workers.gpus_per_worker > 0,
@@ -95,15 +101,21 @@ class Pool:
         Raises `WorkersLost` where the group is gone for no fault of the segment.
         """
         number = ray.get(self._mailbox.post.remote(Job(spec, facts, tuple(path))))
+        if number is None:
+            raise WorkersLost("the training workers went for want of work")
         answer = self._mailbox.outcome.remote(number)
         while not ray.wait([answer], timeout=_POLL_S)[0]:
             if not self._thread.is_alive():
-                raise WorkersLost(f"the training workers ended: {self._error}")
+                raise self._lost()
         outcome: Outcome = ray.get(answer)
         if isinstance(outcome, Failed):
             self.usable = not outcome.deadly
             raise RuntimeError(outcome.because)
         return outcome
+
+    def over(self) -> bool:
+        """Tell whether the workers went for want of work."""
+        return bool(ray.get(self._mailbox.over.remote()))
 
     def must_move(self) -> bool:
         """Tell whether a node it works on is to go soon, as spot machines say beforehand.
@@ -127,6 +139,15 @@ class Pool:
         ray.kill(self._mailbox)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _lost(self) -> RuntimeError:
+        """Return why the workers are gone: what fails at every start is no loss."""
+        because = f"the training workers ended: {self._error}"
+        failure = getattr(self._error, "controller_failure", None)
+        if isinstance(failure, WorkerGroupStartupFailedError):
+            self.usable = False
+            return RuntimeError(f"{because}: {failure}")
+        return WorkersLost(because)
+
     def _run(self, trainer: TorchTrainer) -> None:
         try:
             trainer.fit()
@@ -143,7 +164,7 @@ def _serve(config: dict[str, Any]) -> None:
     watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), rank)
     trainer: Trainer | None = None
     root = ""
-    while (job := ray.get(mailbox.take.remote(number, rank))) is not None:
+    while (job := ray.get(mailbox.take.remote(number, rank, _IDLE_S))) is not None:
         try:
             with watchdog.watching():
                 if trainer is None or root != job.facts.root:

@@ -90,7 +90,9 @@ class Slot(tune.Trainable):
 
     def _train(self, path: Sequence[Step]) -> Record:
         """Train a segment, on new workers where those at hand are gone or about to go."""
-        if self._pool is not None and self._pool.must_move():
+        if self._pool is not None and self._pool.over():
+            self._close()
+        elif self._pool is not None and self._pool.must_move():
             self._incidents.append("its node is to go: the slot moved before it did")
             self._close()
         for tries in range(1, _NEW_WORKERS + 1):

@@ -56,7 +56,7 @@ class Story:
 
     def status(self, name: str) -> str:
         """Return what Ray says of a job."""
-        said = ray_job("status", "--address", self.machines.jobs_url, name)
+        said = ray_job("status", "--address", self.machines.jobs_url, name).upper()
         return next(word for word in (*_DONE, "RUNNING", "PENDING") if word in said)
 
     def end_of(self, name: str) -> str:
@@ -86,7 +86,7 @@ class Story:
 def lose_node(story: Story) -> dict[str, Any]:
     """A node goes while the search trains on it."""
     story.submit("first", *story.search())
-    wait_for(lambda: story.records() >= 4, 400, "four segments")
+    wait_for(lambda: story.records() >= 4, 240, "four segments")
     story.machines.lose(story.machines.nodes[0])
     ended = story.end_of("first")
     return {"ended": ended, "rows": story.rows(), "log": story.log("first")}
@@ -95,7 +95,7 @@ def lose_node(story: Story) -> dict[str, Any]:
 def stop_and_resume(story: Story) -> dict[str, Any]:
     """The job is stopped; another goes on with the search."""
     story.submit("first", *story.search())
-    wait_for(lambda: story.records() >= 4, 400, "four segments")
+    wait_for(lambda: story.records() >= 4, 240, "four segments")
     ray_job("stop", "--address", story.machines.jobs_url, "first")
     stopped = {"ended": story.end_of("first"), "rows": story.rows(), "log": story.log("first")}
     (story.folder / PACE).unlink()
@@ -111,6 +111,9 @@ def main() -> None:
     story = Story(folder)
     try:
         told = {"lose_node": lose_node, "stop_and_resume": stop_and_resume}[name](story)
+    except TimeoutError:
+        print(story.log("first"), file=sys.stderr)
+        raise
     finally:
         story.machines.stop()
     (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")

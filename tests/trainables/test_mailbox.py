@@ -21,9 +21,9 @@ def test_a_job_stays_until_it_is_answered() -> None:
     async def story() -> None:
         box = make()
         number = await box.post(JOB)
-        assert await box.take(number, 0) is JOB
+        assert await box.take(number, 0, 60) is JOB
         assert await box.first_open(0, "node") == number, "who starts again takes up the same job"
-        assert await box.take(number, 0) is JOB
+        assert await box.take(number, 0, 60) is JOB
         await box.answer(number, Failed("no"))
         assert await box.outcome(number) == Failed("no")
         assert await box.first_open(0, "node") == number + 1
@@ -35,10 +35,10 @@ def test_a_job_over_which_workers_die_again_and_again_is_given_up() -> None:
     async def story() -> None:
         box = make()
         number = await box.post(JOB)
-        await box.take(await box.first_open(0, "node"), 0)
+        await box.take(await box.first_open(0, "node"), 0, 60)
         for _ in range(MAX_DEATHS):
             await box.report("it hung")
-            await box.take(await box.first_open(0, "node"), 0)
+            await box.take(await box.first_open(0, "node"), 0, 60)
         await box.first_open(0, "node")
         failed = await box.outcome(number)
         assert failed.deadly and "died 4 times" in failed.because and "it hung" in failed.because
@@ -52,10 +52,10 @@ def test_deaths_between_jobs_and_of_other_ranks_count_for_none() -> None:
         for _ in range(3 * MAX_DEATHS):
             assert await box.first_open(0, "node") == 0
         number = await box.post(JOB)
-        await box.take(number, 1)
+        await box.take(number, 1, 60)
         for _ in range(3 * MAX_DEATHS):
             assert await box.first_open(1, "node") == number
-        assert await box.take(number, 0) is JOB
+        assert await box.take(number, 0, 60) is JOB
 
     asyncio.run(story())
 
@@ -66,7 +66,7 @@ def test_each_job_has_its_own_count() -> None:
         for number in range(4):
             assert await box.post(JOB) == number
             for _ in range(MAX_DEATHS):
-                await box.take(await box.first_open(0, "node"), 0)
+                await box.take(await box.first_open(0, "node"), 0, 60)
             await box.answer(number, Failed("no"))
 
     asyncio.run(story())
@@ -76,11 +76,22 @@ def test_each_job_has_its_own_count() -> None:
 def test_the_end_of_work_reaches_who_waits_and_who_comes_later(before: bool) -> None:
     async def story() -> None:
         box = make()
-        waiting = asyncio.create_task(box.take(0, 0)) if before else None
+        waiting = asyncio.create_task(box.take(0, 0, 60)) if before else None
         await asyncio.sleep(0)
         await box.end()
-        assert await (waiting or box.take(0, 0)) is None
-        assert await box.take(7, 1) is None
+        assert await (waiting or box.take(0, 0, 60)) is None
+        assert await box.take(7, 1, 60) is None
+
+    asyncio.run(story())
+
+
+def test_workers_go_home_for_want_of_work() -> None:
+    async def story() -> None:
+        box = make()
+        assert not await box.over()
+        assert await asyncio.gather(box.take(0, 0, 0.01), box.take(0, 1, 60)) == [None, None]
+        assert await box.over()
+        assert await box.post(JOB) is None
 
     asyncio.run(story())
 
