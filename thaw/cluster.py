@@ -20,6 +20,7 @@ from thaw.options import Options, absolute
 from trainables.pool import Workers
 from training.errors import UserError
 from training.settings import Place
+from training.trouble import PATIENCE
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -55,7 +56,7 @@ def connected(address: str | None) -> Iterator[None]:
             if address is None:
                 ray.init(address="local", include_dashboard=True, **options)
             else:
-                ray.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, **options)
+                ray.init(address=address, runtime_env={"env_vars": _environment()}, **options)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
         try:
@@ -63,6 +64,12 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _environment() -> dict[str, str]:
+    """Return what every process of the search finds in its environment."""
+    told = {name: os.environ[name] for name in (PATIENCE,) if name in os.environ}
+    return _ENVIRONMENT | told
 
 
 def _check_reachable(address: str) -> None:

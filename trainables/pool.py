@@ -25,6 +25,7 @@ from training.schedule import Facts
 from training.segment import world_rank
 from training.store import Store
 from training.trainer import Step, Trainer
+from training.trouble import StoreTrouble
 
 _POLL_S = 0.5
 _STOP_S = 30.0
@@ -161,10 +162,12 @@ def _serve(config: dict[str, Any]) -> None:
                 trainer, root = _trainer(job, store), job.facts.root
             outcome: Record | str = trainer.train(job.path)
         except Exception as error:
+            outcome = f"{type(error).__name__}: {error}"
             if job.facts.place.world_size > 1:
+                if isinstance(error, StoreTrouble):  # a restart would not mend it
+                    ray.get(mailbox.answer.remote(number, outcome))
                 raise  # the other ranks wait in a collective: Ray Train must restart them all
             trainer = None
-            outcome = f"{type(error).__name__}: {error}"
         if world_rank() == 0:
             ray.get(mailbox.answer.remote(number, outcome))
         number += 1
