@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from search_spaces.study import Study
 from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
+from thaw.mirror import fetched
 from thaw.options import Options
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
@@ -26,7 +27,7 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
 
     Raises `UserError` where there is none.
     """
-    facts, _ = read_search(Path(out))
+    facts, _ = read_search(fetched(out))
     if "list" in facts:
         raise UserError(
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"
