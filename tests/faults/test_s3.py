@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from pyarrow import fs
@@ -17,11 +18,11 @@ from tests.faults.s3_server import (
     DROP,
     LOST,
     S3,
-    SLOW,
     Faults,
     Proxy,
     s3_server,
 )
+from tests.thaw.helpers import Thaw
 from tests.training.helpers import (
     TinyTask,
     facts,
@@ -224,20 +225,25 @@ def test_a_file_is_whole_where_only_the_answer_was_lost(fault: str, s3: S3, fold
     assert Files(s3.url(folder)).read("big") == data
 
 
+class Interrupting:
+    """A file system at which Ctrl-C is pressed when a stream is open and nothing is written."""
+
+    def __init__(self, behind: fs.FileSystem) -> None:
+        self._behind = behind
+
+    def open_output_stream(self, path: str) -> Any:
+        stream = self._behind.open_output_stream(path)
+        os.kill(os.getpid(), signal.SIGINT)
+        return stream
+
+
 def test_ctrl_c_does_not_cut_a_file_off(s3: S3, folder: str) -> None:
-    """It comes while the first part is on its way."""
-    interrupts = [signal.SIGINT]
-
-    def interrupting(method: str, path: str) -> bool:
-        if method == "PUT" and interrupts:
-            os.kill(os.getpid(), interrupts.pop())
-        return method == "PUT"
-
-    data = os.urandom(BIG)
-    s3.proxy.faults = Faults(share=1.0, kinds=(SLOW,), only=interrupting)
+    files = Files(s3.url(folder))
+    files._fs = Interrupting(files._fs)
+    data = os.urandom(1000)
     with pytest.raises(KeyboardInterrupt):
-        Files(s3.proxy.url(folder)).write("big", data)
-    assert Files(s3.url(folder)).read("big") == data
+        files.write("file", data)
+    assert Files(s3.url(folder)).read("file") == data
 
 
 def test_pyarrow_completes_what_an_exception_breaks_off(s3: S3, folder: str) -> None:
@@ -260,3 +266,16 @@ def test_what_nobody_answers_for_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     closed.close()
     with pytest.raises(StoreLost, match=r"NETWORK_CONNECTION.*tried again for 0 s"):
         Files(url, patience_s=0.0).check()
+
+
+def test_the_command_line_tells_trouble_in_one_line(
+    s3: S3, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thaw, url = Thaw(monkeypatch, capsys), s3.proxy.url(folder)
+    run(schedule(stage(epochs=2)), Store(url), TINY)
+    code, printed, _ = thaw("store", "verify", url)
+    assert (code, printed) == (0, "4 files, 0 damaged, 0 left by killed processes\n")
+    s3.proxy.faults = Faults(share=1.0, kinds=("denied",))
+    refusal = thaw.refused("store", "verify", url)
+    assert refusal.startswith(f"store '{url}': ") and "ACCESS_DENIED" in refusal
+    assert refusal.endswith("look at the credentials, and at what they may do there")
