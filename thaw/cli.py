@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -174,7 +175,7 @@ def search(
     table = run(found, task or {}, pinned or {}, options, console)
     if options.pareto:
         console.print(pareto_table(table))
-    end(table, options.out, f"thaw search --resume {options.out}", options.trials)
+    end(table, options.out, f"thaw search --resume {quote(options.out)}", options.trials)
 
 
 @app.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -36,6 +37,8 @@ _ENVIRONMENT = {
 """Dead workers are noticed within half a second; Tune prints nothing of its own; nothing is
 sent to Ray's makers."""
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""In the environment of a job's driver: its configuration, as Ray wrote it."""
 _STATE_API_S = 30.0
 _CONNECT_S = 5.0
 
@@ -67,9 +70,14 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what every process of the search finds in its environment."""
+    """Return what every process of the search finds in its environment, less what a job has set.
+
+    Within `ray job submit` Ray adds up both environments, and refuses a name that is in both.
+    """
+    job = json.loads(os.environ.get(_JOB, "{}")).get("runtime_env") or {}
     told = {name: os.environ[name] for name in (PATIENCE,) if name in os.environ}
-    return _ENVIRONMENT | told
+    wanted = _ENVIRONMENT | told
+    return {name: wanted[name] for name in wanted if name not in job.get("env_vars", {})}
 
 
 def _check_reachable(address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -17,7 +18,7 @@ def end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:
     typer.echo("\nLook further:")
     if is_url(folder):
         here = f"results/{folder.partition('?')[0].rstrip('/').rpartition('/')[2]}"
-        typer.echo(f"  thaw fetch '{folder}' --to {here}")
+        typer.echo(f"  thaw fetch {quote(folder)} --to {quote(here)}")
         folder = here
     typer.echo(f"  thaw best {folder}\n  tensorboard --logdir {folder}")
     if (Path(folder) / "optuna.db").exists():

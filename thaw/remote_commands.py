@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,7 +52,7 @@ def submit(
     typer.echo(submission.command())
     client = connect(address)
     send(client, submission)
-    resume = f"thaw submit --resume {out} --address {address}"
+    resume = shlex.join(("thaw", "submit", "--resume", out, "--address", address))
     if no_wait:
         typer.echo(f"{submission.name} is sent; ray job stop {submission.name} lets it save, then:")
         typer.echo(f"  {resume}")
