@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from thaw.cluster import connected, num_slots, place_of, workers_of
-from thaw.mirror import results_folder
+from thaw.mirror import folder_of
 from thaw.options import Options
 from thaw.results import SEARCH, Table, write_search
 from thaw.running import Run, run_trials
@@ -56,19 +56,7 @@ def run_list(
     ends an item early, unless `worth` does.
     """
     options = replace(Options(**searched["options"]), out=out, resume=False)
-    with results_folder(out) as folder:
-        return _run_list(items, kind, searched, options, folder, console, worth)
-
-
-def _run_list(
-    items: Sequence[Item],
-    kind: str,
-    searched: dict[str, Any],
-    options: Options,
-    folder: Path,
-    console: Console,
-    worth: Worth | None,
-) -> Table:
+    folder = folder_of(out)
     store = Store(options.store)
     store.files.check()
     with connected(options.address):

@@ -37,6 +37,13 @@ def local_folder(out: str) -> Path:
     return cache_folder() / "results" / hashlib.sha256(out.encode()).hexdigest()[:16]
 
 
+def folder_of(out: str) -> Path:
+    """Return the folder at a path; raise `UserError` for a URL, which `thaw search` alone takes."""
+    if is_url(out):
+        raise UserError(f"--out {out}: must be a folder; only `thaw search` has results at a URL")
+    return Path(out).absolute()
+
+
 @contextmanager
 def results_folder(out: str) -> Iterator[Path]:
     """Yield the folder to write results to; what it holds is at `out` within seconds.

@@ -22,6 +22,8 @@ INTERRUPTED = 130
 _POLL_S = 2.0
 _SILENCE_S = 300.0
 _ANSWER_S = 30.0
+_LOG_PAUSE = 20
+"""Time from one reading of the log to the next, in times of what it took."""
 _AUTH_MODE = "RAY_AUTH_MODE"
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _TOO_BIG = re.compile(r"Package size \S+ exceeds the maximum size of [\w.]*\w")
@@ -104,6 +106,7 @@ class Follower:
         self._job = job
         self._say = say
         self._shown = 0
+        self._next_log_s = 0.0
         self._heard_s = time.monotonic()
 
     def follow(self) -> int:
@@ -136,8 +139,8 @@ class Follower:
             self._say(f"thaw: no word from the cluster for {_SILENCE_S:g} s ({_line(error)})\n")
             return 1
         self._heard_s = time.monotonic()
-        self._show_log()
         status = str(details.status)
+        self._show_log(is_last=details.status.is_terminal())
         if status == "SUCCEEDED":
             return 0
         if status == "STOPPED":
@@ -149,12 +152,20 @@ class Follower:
             self._say(f"thaw: the job failed: {_line(details.message or 'no reason is known')}\n")
         return int(code or 1)
 
-    def _show_log(self) -> None:
-        """Show what the log has more than before; one that cannot be read is left for later."""
+    def _show_log(self, *, is_last: bool) -> None:
+        """Show what the log has more than before; one that cannot be read is left for later.
+
+        It comes whole each time, so a long one is asked for less often.
+        """
+        began_s = time.monotonic()
+        if not is_last and began_s < self._next_log_s:
+            return
         try:
             log = self._client.get_job_logs(self._job)
         except (RuntimeError, OSError):
             return
+        took_s = time.monotonic() - began_s
+        self._next_log_s = began_s + _LOG_PAUSE * took_s
         if len(log) > self._shown:
             self._say(plain(log[self._shown :]))
             self._shown = len(log)

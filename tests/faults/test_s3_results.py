@@ -13,7 +13,7 @@ from tests.faults.s3_server import BUCKET, S3, Faults
 from tests.faults.test_s3 import folder, s3, server  # noqa: F401
 from tests.thaw.helpers import Thaw
 from thaw import mirror
-from thaw.mirror import Mirror, fetched, local_folder, results_folder
+from thaw.mirror import Mirror, fetched, folder_of, local_folder, results_folder
 from training.errors import UserError
 from training.files import Files
 from training.trouble import PATIENCE, StoreLost
@@ -153,3 +153,8 @@ def test_a_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
     with results_folder(str(tmp_path / "out")) as out:
         assert out == tmp_path / "out"
         assert not out.exists(), "it is made by who writes to it"
+
+
+def test_a_list_of_runs_takes_no_url(url: str) -> None:
+    with pytest.raises(UserError, match="only `thaw search` has results at a URL"):
+        folder_of(url)

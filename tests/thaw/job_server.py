@@ -28,6 +28,7 @@ class JobServer(ThreadingHTTPServer):
         self.stopped = False
         self.after_stop: list[dict[str, Any]] = []
         self.step: dict[str, Any] = {}
+        self.logs_read = 0
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -50,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, {})
         if self.path.endswith("/logs"):
             log = self.server.step.get("log")
+            self.server.logs_read += 1
             return self._answer(200 if log is not None else 500, {"logs": log})
         script = self.server.after_stop if self.server.stopped else self.server.script
         self.server.step = script.pop(0) if len(script) > 1 else script[0]

@@ -22,6 +22,7 @@ PLACES = ("--out", "s3://bucket/out", "--store", "s3://bucket/store")
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Look often; a home without a token; an empty folder to send."""
     monkeypatch.setattr(submit, "_POLL_S", 0.01)
+    monkeypatch.setattr(submit, "_LOG_PAUSE", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
         monkeypatch.setenv(name, "")
@@ -69,6 +70,18 @@ def test_the_log_is_shown_once_and_as_plain_text(thaw: Thaw) -> None:
         code, out, _ = send(thaw, server)
     assert code == 0
     assert out.splitlines()[1:] == ["[bold]trial[/] red 1mone", "two", "three"]
+
+
+def test_a_log_that_takes_long_is_read_less_often(
+    thaw: Thaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "_LOG_PAUSE", 1e6)
+    grown = ["one\n", "one\ntwo\n", "one\ntwo\nthree\n"]
+    steps = [*(ended("RUNNING", log=log) for log in grown), ended("SUCCEEDED", log="".join(grown))]
+    with job_server(*steps) as server:
+        _, out, _ = send(thaw, server)
+        assert server.logs_read == 2, "the first, and the last in any case"
+    assert out.splitlines()[1:] == "".join(grown).splitlines()
 
 
 @pytest.mark.parametrize("own", [1, 2, 130])
