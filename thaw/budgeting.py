@@ -8,10 +8,10 @@ from contextlib import suppress
 from thaw.results import Table
 from thaw.searcher import ScheduleSearcher
 from training.budget import Budget
-from training.files import StoreFull
 from training.leases import RENEW_S, Lease
 from training.retention import Protected
 from training.store import Store
+from training.trouble import StoreTrouble
 
 
 class StoreBudget:
@@ -40,12 +40,13 @@ class StoreBudget:
         self._budget.enforce(key, Protected(running=running, kept=frozenset(kept), wanted=wanted))
 
     def close(self) -> None:
-        """Give the lease back."""
+        """Give the lease back; one that cannot be given back ends after ten minutes."""
         self._over.set()
-        self._lease.release()
+        with suppress(StoreTrouble):
+            self._lease.release()
 
     def _renew(self) -> None:
         """Renew the lease while a segment takes longer than a lease holds."""
         while not self._over.wait(RENEW_S):
-            with suppress(StoreFull):  # that must not end the search
+            with suppress(StoreTrouble):  # that must not end the search
                 self._lease.renew(self._searcher.needed()[0])

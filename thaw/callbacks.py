@@ -14,7 +14,7 @@ from thaw.view import View
 from thaw.watch import Watch, watch_of
 from thaw.worth import REASON, Worth
 from trainables.slot import TRIAL, Assignment
-from training.files import StoreFull
+from training.trouble import told_by
 
 
 class Bookkeeper(Callback):
@@ -108,12 +108,11 @@ class Bookkeeper(Callback):
         self._view.refresh()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Come to a halt at once where the store is full: another try would end alike."""
+        """Come to a halt at once where the store is in trouble: another try would end alike."""
         self._halts(_last_line(trial.error_file))
 
     def _halts(self, reason: str) -> bool:
-        if StoreFull.__name__ in reason:
-            self._table.halted = reason.partition(": ")[2]
+        self._table.halted = self._table.halted or told_by(reason)
         return bool(self._table.halted)
 
     def _row(self, trial: Any) -> Row:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from shlex import quote
+from typing import Annotated
 
 import typer
 
@@ -15,12 +16,10 @@ from thaw.data_commands import add_to as add_data
 from thaw.each import add_to as add_each
 from thaw.matrix_commands import HoursPerPoint
 from thaw.matrix_commands import add_to as add_matrix
+from thaw.remote_commands import add_to as add_remote
 from thaw.store_app import add_to as add_store
 from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
-
-if TYPE_CHECKING:
-    from thaw.results import Table
 
 app = typer.Typer(
     name="thaw",
@@ -53,7 +52,9 @@ def search(
         int | None, typer.Option(min=1, help="Number of trials; default: 24, or the whole grid.")
     ] = None,
     seed: Seed = 0,
-    out: Annotated[str | None, typer.Option(help="New folder; default results/STUDY-TIME.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="New folder, a path or URL; default results/STUDY-TIME.")
+    ] = None,
     store: StoreOption = "results/store",
     resume: Annotated[
         str | None,
@@ -119,6 +120,7 @@ def search(
         found = find_study(study)
         sets = [*(set_ or []), *_preset(preset)]
         task, pinned = split_overrides(found.system, found.dimensions, sets, data)
+    from thaw.ending import end
     from thaw.options import Options, default_folder, default_trials
     from thaw.resume import resumed_search
     from thaw.search import search as run
@@ -155,7 +157,7 @@ def search(
     table = run(found, task or {}, pinned or {}, options, console)
     if options.pareto:
         console.print(pareto_table(table))
-    _end(table, options.out, f"thaw search --resume {options.out}", options.trials)
+    end(table, options.out, f"thaw search --resume {quote(options.out)}", options.trials)
 
 
 @app.command(
@@ -230,6 +232,7 @@ def extend(
     Where the LR does not hang on the length, the last stage goes on as if it had been longer. Where
     it does, the curve runs once more, or from --lr; schedules in iterations stay where it ended.
     """
+    from thaw.ending import end
     from thaw.extend import extend as run
     from thaw.view import make_console
     from training.errors import UserError
@@ -239,7 +242,7 @@ def extend(
     folder = out or f"{results.rstrip('/')}-extend{epochs}"
     console = make_console()
     table = run(Path(results), trials, num_epochs=epochs, lr=lr, out=folder, console=console)
-    _end(table, folder, "thaw extend")
+    end(table, folder, "thaw extend")
 
 
 @app.command(
@@ -262,6 +265,7 @@ def confirm(
     out.
     """
     from thaw.confirm import confirm as run
+    from thaw.ending import end
     from thaw.view import make_console
 
     folder = out or f"{results.rstrip('/')}-confirm"
@@ -274,7 +278,7 @@ def confirm(
         console=console,
         recipes=recipes.split(",") if recipes else (),
     )
-    _end(table, folder, "thaw confirm")
+    end(table, folder, "thaw confirm")
 
 
 @app.command(
@@ -325,29 +329,13 @@ def studies() -> None:
     list_studies(Console())
 
 
-for add_to in (add_analysis, add_store, add_transfer, add_data, add_each, add_matrix):
+for add_to in (add_analysis, add_store, add_remote, add_transfer, add_data, add_each, add_matrix):
     add_to(app)
 add_checks(check_app)
 
 
 def _preset(name: str | None) -> list[str]:
     return [] if name is None else [f"preset={name}"]
-
-
-def _end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:
-    """Show how to look further; exit with 1 or 130 where not all went well or to its end."""
-    typer.echo(f"\nLook further:\n  thaw best {folder}\n  tensorboard --logdir {folder}")
-    if (Path(folder) / "optuna.db").exists():
-        typer.echo(f"  optuna-dashboard sqlite:///{folder}/optuna.db")
-    typer.echo(f"  {folder}/trials.csv")
-    statuses = {row.status for row in table.rows.values()}
-    if table.halted:
-        typer.echo(f"thaw: {table.halted}\nthaw: make room, then: {again}", err=True)
-        raise typer.Exit(1)
-    if "interrupted" in statuses or len(table.rows) < num_trials:
-        raise typer.Exit(_INTERRUPTED)
-    if statuses == {"failed"}:
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from thaw.options import Options, absolute
 from trainables.pool import Workers
 from training.errors import UserError
 from training.settings import Place
+from training.trouble import PATIENCE
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -35,6 +37,8 @@ _ENVIRONMENT = {
 """Dead workers are noticed within half a second; Tune prints nothing of its own; nothing is
 sent to Ray's makers."""
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""In the environment of a job's driver: its configuration, as Ray wrote it."""
 _STATE_API_S = 30.0
 _CONNECT_S = 5.0
 
@@ -55,7 +59,7 @@ def connected(address: str | None) -> Iterator[None]:
             if address is None:
                 ray.init(address="local", include_dashboard=True, **options)
             else:
-                ray.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, **options)
+                ray.init(address=address, runtime_env={"env_vars": _environment()}, **options)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
         try:
@@ -63,6 +67,17 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _environment() -> dict[str, str]:
+    """Return what every process of the search finds in its environment, less what a job has set.
+
+    Within `ray job submit` Ray adds up both environments, and refuses a name that is in both.
+    """
+    job = json.loads(os.environ.get(_JOB, "{}")).get("runtime_env") or {}
+    told = {name: os.environ[name] for name in (PATIENCE,) if name in os.environ}
+    wanted = _ENVIRONMENT | told
+    return {name: wanted[name] for name in wanted if name not in job.get("env_vars", {})}
 
 
 def _check_reachable(address: str) -> None:

@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from thaw.cluster import connected, num_slots, place_of, workers_of
+from thaw.mirror import folder_of
 from thaw.options import Options
 from thaw.results import SEARCH, Table, write_search
 from thaw.running import Run, run_trials
@@ -55,8 +56,9 @@ def run_list(
     ends an item early, unless `worth` does.
     """
     options = replace(Options(**searched["options"]), out=out, resume=False)
-    folder = Path(out).absolute()
+    folder = folder_of(out)
     store = Store(options.store)
+    store.files.check()
     with connected(options.address):
         workers = workers_of(options)
         facts = [item.spec.facts(place_of(workers, options.device)) for item in items]

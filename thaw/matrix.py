@@ -13,6 +13,7 @@ from rich.console import Console
 from search_spaces.study import study as find_study
 from thaw.lists import run_list
 from thaw.matrix_file import MatrixFile, planned_runs
+from thaw.mirror import folder_of
 from thaw.options import Options
 from thaw.preparing import prepare
 from thaw.results import Table
@@ -48,7 +49,7 @@ def run_matrix(file: Path, options: Options, console: Console) -> Table:
         "options": options.plain(),
         "planned": {run.item.name: run.labels for run in runs},
     }
-    with working_in(Path(options.out)):
+    with working_in(folder_of(options.out)):
         return run_list(
             [run.item for run in wanted],
             kind=KIND,

@@ -96,7 +96,7 @@ def matrix(
     )
     statuses = {row.status for row in table.rows.values()}
     if table.halted:
-        typer.echo(f"thaw: {table.halted}\nthaw: make room, then run it again", err=True)
+        typer.echo(f"thaw: {table.halted}\nthaw: then run it again", err=True)
         raise typer.Exit(1)
     if "interrupted" in statuses:
         raise typer.Exit(_INTERRUPTED)

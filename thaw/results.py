@@ -229,7 +229,8 @@ def read_search(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
         with (folder / TABLE).open(newline="", encoding="utf-8") as file:
             return facts, list(csv.DictReader(file))
     except OSError as error:
-        raise UserError(f"{folder}: no results of a search ({error.strerror})") from None
+        hint = "; results at a URL are copied here by `thaw fetch`" if ":/" in str(folder) else ""
+        raise UserError(f"{folder}: no results of a search ({error.strerror}){hint}") from None
     except ValueError as error:
         raise UserError(f"{folder}: {SEARCH} is damaged ({error})") from None
 

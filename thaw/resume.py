@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from search_spaces.study import Study
 from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
+from thaw.mirror import fetched
 from thaw.options import Options
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
@@ -30,7 +31,7 @@ def resumed_search(
     It goes on where it ran, unless `address` names another cluster. Raises `UserError` where there
     is none.
     """
-    facts, _ = read_search(Path(out))
+    facts, _ = read_search(fetched(out))
     if "list" in facts:
         raise UserError(
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"

@@ -14,17 +14,20 @@ from rich.console import Console
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.leaks import Sweeper
-from thaw.results import Table
+from thaw.results import Table, count
 from thaw.scheduling import Pauses
+from thaw.search_log import log, search_log
 from thaw.searcher import ScheduleSearcher
 from thaw.stage_images import StageImages
 from thaw.trials import Proposal, Source
 from thaw.view import View, final_table
+from thaw.watching import Watching
 from thaw.worth import Worth, watch
 from trainables.pool import Workers
 from trainables.slot import TRIAL, Slot
 from training.sizes import parse_bytes
 from training.store import Store
+from training.trouble import behind
 
 _SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 4
@@ -55,9 +58,21 @@ def run_trials(
     """Run what `source` has, fill `table`, and print it at the end.
 
     A run that is interrupted returns too: its trials are marked, and their segments are in the
-    store. `table.halted` says why a run came to a halt where the store had no more room.
+    store. `table.halted` says why a run came to a halt where the store was full or lost.
     """
     table.write(run.folder)
+    with search_log(run.folder):
+        log("search began", study=run.title, trials=run.num_trials, slots=run.slots)
+        _run(run, source, table, console, resumed)
+        _mark_interrupted(table)
+        log("search ended", **count(table.rows.values()), halted=table.halted or None)
+    table.write(run.folder)
+    console.print(final_table(table, width=console.width))
+
+
+def _run(
+    run: Run, source: Source, table: Table, console: Console, resumed: Sequence[Proposal]
+) -> None:
     title = f"{run.title} on {run.slots} slot{'s' if run.slots > 1 else ''}"
     with View(console, table, num_trials=run.num_trials, title=title) as view:
         keeper = Bookkeeper(table, view, run.folder, run.scheduler_name.upper(), run.worth)
@@ -80,13 +95,15 @@ def run_trials(
         sweeper.start()
         try:
             _tune(run, table, searcher, keeper)
+        except Exception as error:  # what Tune makes of it, when it is met in this process
+            trouble = behind(error)
+            if trouble is None:
+                raise
+            table.halted = table.halted or str(trouble)
         finally:
             sweeper.stop()
             if budget is not None:
                 budget.close()
-    _mark_interrupted(table)
-    table.write(run.folder)
-    console.print(final_table(table, width=console.width))
 
 
 def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget | None:
@@ -114,7 +131,11 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
         run_config=tune.RunConfig(
             name=run.folder.name,
             storage_path=str(run.folder.parent),
-            callbacks=[keeper, StageImages(run.store, run.folder)],
+            callbacks=[
+                keeper,
+                StageImages(run.store, run.folder),
+                Watching(table, run.title, run.num_trials),
+            ],
             stop=Halt(table),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),

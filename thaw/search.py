@@ -14,6 +14,7 @@ from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.asking import OptunaSource
 from thaw.cluster import connected, num_slots, place_of, workers_of
+from thaw.mirror import results_folder
 from thaw.options import DEVICES, Options
 from thaw.preparing import prepare
 from thaw.proposer import Proposer
@@ -42,7 +43,18 @@ def search(
 
     A search that is interrupted or comes to a halt returns too: see `run_trials`.
     """
-    folder = Path(options.out).absolute()
+    with results_folder(options.out) as folder:
+        return _search(study, task, pinned, options, console, folder)
+
+
+def _search(
+    study: Study,
+    task: dict[str, Any],
+    pinned: dict[str, Any],
+    options: Options,
+    console: Console,
+    folder: Path,
+) -> Table:
     config = config_of(study, task)
     study = study.sized(config)
     _check(study, options, folder)
@@ -55,6 +67,7 @@ def search(
     spec.build_task().build(options.seed)  # what is wrong with data, weights or layers is said
     spec.facts(Place())  # before anything starts
     store = Store(options.store)
+    store.files.check()
     with connected(options.address):
         workers = workers_of(options)
         slots = num_slots(workers, options.max_concurrent)

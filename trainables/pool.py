@@ -29,6 +29,7 @@ from training.schedule import Facts
 from training.segment import world_rank
 from training.store import Store
 from training.trainer import Step, Trainer
+from training.trouble import StoreTrouble
 
 _POLL_S = 0.5
 _STOP_S = 30.0
@@ -171,12 +172,14 @@ def _serve(config: dict[str, Any]) -> None:
                     trainer, root = _trainer(job, store), job.facts.root
                 outcome: Outcome = trainer.train(job.path)
         except Exception as error:
-            because = f"{type(error).__name__}: {error}"
+            outcome = Failed(f"{type(error).__name__}: {error}")
             if job.facts.place.world_size > 1:
-                _tell(mailbox, because)
+                if isinstance(error, StoreTrouble):  # a restart would not mend it
+                    ray.get(mailbox.answer.remote(number, outcome))
+                else:
+                    _tell(mailbox, outcome.because)
                 raise  # the other ranks wait in a collective: Ray Train must restart them all
             trainer = None
-            outcome = Failed(because)
         if rank == 0:
             ray.get(mailbox.answer.remote(number, outcome))
         number += 1

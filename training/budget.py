@@ -6,10 +6,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from training.files import StoreFull
 from training.leases import Lease, leased
 from training.retention import Node, Protected, to_drop
 from training.store import Store
+from training.trouble import StoreTrouble
 
 _LIST_EVERY_S = 300.0
 _DOWN_TO = 0.9
@@ -96,7 +96,7 @@ class Budget:
 
     def enforce(self, key: str, protected: Protected) -> tuple[Node, ...]:
         """Take in the segment `key`, renew the lease, and return the states that were dropped."""
-        with suppress(StoreFull):  # that must not keep us from making room
+        with suppress(StoreTrouble):  # that must not keep us from making room
             self._lease.renew(protected.running)
         if key not in self._seen:
             self._seen.add(key)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
 from pyarrow import fs
 
 from training.errors import UserError
 from training.sizes import shown_bytes
+from training.trouble import Patience, StoreFull, default_s
 
+_CHECK_S = 20.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class StoreFull(UserError):
-    """There is no room for a file; what was there before still is, and nothing else."""
+_SECRET = re.compile(
+    r"://[^/@]*:[^/@]*@|[?&][^=&]*(secret|password|token|key)[^=&]*=", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,32 +39,44 @@ class File:
 
 
 class Files:
-    """Files below one folder: read, written whole or not at all, listed, deleted."""
+    """Files below one folder: read, written whole or not at all, listed, deleted.
 
-    def __init__(self, url: str) -> None:
-        """Name a folder; it is made with its first file."""
+    Storage that fails for a while is tried again for `patience_s` seconds, by default those of the
+    environment. Whatever asks it for anything raises `StoreLost` where it fails for good.
+    """
+
+    def __init__(self, url: str, *, kind: str = "store", patience_s: float | None = None) -> None:
+        """Name a folder; it is made with its first file. `kind` is what messages call it."""
+        self._name = f"{kind} {url!r}"
         self._url = url
-        try:
-            self._fs, self._root = fs.FileSystem.from_uri(
-                url if "://" in url else os.path.abspath(url)
-            )
-        except (ValueError, OSError) as error:
-            raise UserError(f"store {url!r}: {error}") from None
+        self._fs, self._root = _opened(url, kind)
         self.local = isinstance(self._fs, fs.LocalFileSystem)
+        self._limit_s = default_s() if patience_s is None else patience_s
+        self._patience = Patience(self._name, self._limit_s, Random())
+
+    def check(self) -> None:
+        """Raise `StoreLost` where the storage does not answer in 20 s, or has no such bucket."""
+        if not self.local:
+            selector = fs.FileSelector(self._root, recursive=False)
+            first = Patience(self._name, min(_CHECK_S, self._limit_s), Random())
+            with suppress(FileNotFoundError):
+                first.call(lambda: self._fs.get_file_info(selector))
 
     def num_bytes(self, path: str) -> int | None:
         """Return the size of a file without reading it, or None where there is none."""
-        info = self._fs.get_file_info(self.full(path))
+        info = self._patience.call(lambda: self._fs.get_file_info(self.full(path)))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def is_folder(self) -> bool:
         """Tell whether the folder is there."""
-        return bool(self._fs.get_file_info(self._root).type == fs.FileType.Directory)
+        info = self._patience.call(lambda: self._fs.get_file_info(self._root))
+        return bool(info.type == fs.FileType.Directory)
 
     def listing(self, folder: str = "") -> list[File]:
         """Return every file below `folder`; none where there is no such folder."""
         top = self.full(folder).rstrip("/")
-        infos = self._fs.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
+        selector = fs.FileSelector(top, recursive=True, allow_not_found=True)
+        infos = self._patience.call(lambda: self._fs.get_file_info(selector))
         now, start = time.time(), len(self._root.rstrip("/")) + 1
         return [
             File(
@@ -74,17 +91,37 @@ class Files:
     def read(self, path: str) -> bytes | None:
         """Return what is in a file, or None where there is none."""
         try:
-            with self._fs.open_input_file(self.full(path)) as file:
-                return bytes(file.read())
+            return self._patience.call(lambda: self._read(path))
         except FileNotFoundError:
             return None
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file aside and rename it; raise `StoreFull` where there is no room."""
-        if not self.local:  # an object appears whole or not at all
-            with self._fs.open_output_stream(self.full(path)) as file:
-                file.write(data)
-            return
+        """Write a file that is seen whole or not at all; raise `StoreFull` where there is no room.
+
+        On a disk it is written aside and renamed.
+        """
+        self._patience.call(lambda: (self._replace if self.local else self._put)(path, data))
+
+    def delete(self, path: str) -> None:
+        """Delete a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self._patience.call(lambda: self._fs.delete_file(self.full(path)))
+
+    def touch(self, path: str) -> None:
+        """Note a use of the file in its time, where the file system can."""
+        if self.local:
+            with suppress(OSError):  # a store that may only be read
+                os.utime(self.full(path))
+
+    def full(self, path: str) -> str:
+        """Return the path as the file system knows it."""
+        return f"{self._root.rstrip('/')}/{path}"
+
+    def _read(self, path: str) -> bytes:
+        with self._fs.open_input_file(self.full(path)) as file:
+            return bytes(file.read())
+
+    def _replace(self, path: str, data: bytes) -> None:
         target = self.full(path)
         aside = f"{target}.{uuid.uuid4().hex}"
         try:
@@ -100,25 +137,24 @@ class Files:
             with suppress(FileNotFoundError):
                 os.unlink(aside)
 
-    def delete(self, path: str) -> None:
-        """Delete a file, if it is there."""
-        with suppress(FileNotFoundError):
-            self._fs.delete_file(self.full(path))
+    def _put(self, path: str, data: bytes) -> None:
+        """Write an object, in a thread of its own, where no Ctrl-C comes in between.
 
-    def touch(self, path: str) -> None:
-        """Note a use of the file in its time, where the file system can."""
-        if self.local:
-            with suppress(OSError):  # a store that may only be read
-                os.utime(self.full(path))
+        Whatever ends a pyarrow stream, its `with` and its destructor too, completes the object with
+        what was written so far; there is no way to call it off.
+        """
+        with ThreadPoolExecutor(1) as alone:
+            alone.submit(self._write_stream, path, data).result()
 
-    def full(self, path: str) -> str:
-        """Return the path as the file system knows it."""
-        return f"{self._root.rstrip('/')}/{path}"
+    def _write_stream(self, path: str, data: bytes) -> None:
+        stream = self._fs.open_output_stream(self.full(path))
+        stream.write(data)
+        stream.close()
 
     def _no_room(self, num_bytes: int, reason: str) -> StoreFull:
         free = shutil.disk_usage(_existing(self._root)).free
         return StoreFull(
-            f"store {self._url!r}: no room for {shown_bytes(num_bytes)} ({reason}; "
+            f"{self._name}: no room for {shown_bytes(num_bytes)} ({reason}; "
             f"{shown_bytes(free)} free); what is in it is whole: make room, for example by "
             f"`thaw store prune {self._url} --budget SIZE`, and go on"
         )
@@ -128,3 +164,26 @@ def _existing(folder: str) -> str:
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     return folder
+
+
+def _opened(url: str, kind: str) -> tuple[Any, str]:
+    """Return the file system and the path that a URL means; raise `UserError` where it cannot."""
+    if "://" in url and _SECRET.search(url):
+        raise UserError(
+            f"{kind}: its URL holds a secret, which would be in logs and tables; give credentials "
+            "by the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...) or by the machine's role"
+        )
+    try:
+        opened: tuple[Any, str] = fs.FileSystem.from_uri(
+            _in_one_put(url) if "://" in url else os.path.abspath(url)
+        )
+    except (ValueError, OSError) as error:
+        raise UserError(f"{kind} {url!r}: {error}") from None
+    return opened
+
+
+def _in_one_put(url: str) -> str:
+    """Let S3 take a file of up to some megabytes in one request, not in three."""
+    if not url.startswith("s3://") or "allow_delayed_open" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}allow_delayed_open=true"

@@ -32,7 +32,7 @@ class Lease:
         """Say that the states of `keys` are needed; call it at least every few minutes.
 
         It writes only where a key is new or the file is a minute old, so it may be called often.
-        Raises `StoreFull` where there is no room for it.
+        Raises `StoreTrouble` where it cannot be written.
         """
         wanted, now = frozenset(keys), time.time()
         if wanted <= self._written and now - self._written_s < RENEW_S:

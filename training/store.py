@@ -12,12 +12,14 @@ import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from training.encoding import decode_record, decode_state, encode_record, encode_state
-from training.files import File, Files, StoreFull
+from training.files import File, Files
 from training.record import Record
+from training.trouble import StoreFull, StoreTrouble
 
 LITTER_S = 600.0
 """Age in seconds from which an unfinished write, or a lease, belongs to nobody any more."""
@@ -43,10 +45,13 @@ class Entry:
 class Store:
     """Records and states of segments by key."""
 
-    def __init__(self, url: str) -> None:
-        """Open the store at a path or URL; made when the first segment is published."""
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
+        """Open the store at a path or URL; made when the first segment is published.
+
+        Storage that fails is tried again for `patience_s` seconds: see `Files`.
+        """
         self.url = url
-        self.files = Files(url)
+        self.files = Files(url, patience_s=patience_s)
         self._records: dict[str, Record] = {}
 
     def record(self, key: str) -> Record | None:
@@ -86,14 +91,16 @@ class Store:
     def publish(self, record: Record, state: dict[str, Any]) -> None:
         """Write state and record, the record last; whoever sees a record sees it whole.
 
-        Raises `StoreFull` where there is no room; then nothing new is left in the store.
+        Raises `StoreTrouble` where that cannot be: `StoreFull` where there is no room, and then
+        nothing new is left in the store. A state whose record is lost is not seen, and is replaced.
         """
         self.files.write(_path(record.key, "state"), encode_state(state))
         try:
             self.files.write(_path(record.key, "record.json"), encode_record(record))
         except StoreFull:
-            if self.record(record.key) is None:
-                self.drop_state(record.key)
+            with suppress(StoreTrouble):
+                if self.record(record.key) is None:
+                    self.drop_state(record.key)
             raise
         self._records[record.key] = record
 

@@ -34,9 +34,9 @@ from tests.training.helpers import (
     trainer,
 )
 from training.errors import UserError
-from training.files import StoreFull
 from training.record import Record
 from training.store import Store
+from training.trouble import StoreFull
 
 TINY = TinyTask()
 PLAN = schedule(stage(epochs=3))
@@ -366,9 +366,9 @@ FULL_DISK = """
 import sys, torch
 from dataclasses import replace
 from pathlib import Path
-from training.files import StoreFull
 from training.record import Record
 from training.store import Store
+from training.trouble import StoreFull
 
 record = Record.from_plain(eval(sys.argv[1]))
 keys = [f"{number:02x}" * 32 for number in range(9)]
