@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.encoding import decode_record, decode_state, encode_record, encode_state
+from training.errors import UserError
 from training.files import File, Files, StoreFull
 from training.record import Record
 
@@ -24,6 +25,7 @@ LITTER_S = 600.0
 
 _READERS = 16
 _NAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{64})/(record\.json|state)(\.[0-9a-f]{32})?")
+_KEY = re.compile(r"[0-9a-f]{64}")
 _LEASE = re.compile(r"leases/[^/]+\.json(\.[0-9a-f]{32})?")
 
 
@@ -134,6 +136,9 @@ class Store:
 
 
 def _path(key: str, name: str) -> str:
+    """Return where a file of `key` is; a key from a table that was changed leads nowhere else."""
+    if not _KEY.fullmatch(key):
+        raise UserError(f"store: {key!r} is no key; a key is 64 hexadecimal digits")
     return f"{key[:2]}/{key}/{name}"
 
 
