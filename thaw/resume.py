@@ -14,6 +14,7 @@ from search_spaces.study import Study
 from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
 from thaw.options import Options
+from thaw.reading import SEARCH
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
 from thaw.trials import Proposal
@@ -31,8 +32,11 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
         raise UserError(
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"
         )
-    options = Options(**facts["options"] | {"resume": True, "out": out})
-    return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
+    options = Options.read(facts["options"] | {"resume": True, "out": out}, f"{out}: {SEARCH}")
+    found = find_study(options.study)
+    given = facts.get("pinned", {}).items()
+    pinned = {name: found.dimension(name).accept(value) for name, value in given}
+    return found, facts.get("task", {}), pinned, options
 
 
 def check_same(folder: Path, facts: Facts) -> None:
@@ -53,7 +57,8 @@ def take_up(
 ) -> list[Proposal]:
     """Return the trials of the earlier run as proposals, and put those that failed in the table.
 
-    The folders of the others are removed: replaying writes them anew, from the store.
+    The folders of the others are removed: replaying writes them anew, from the store. Raises
+    `UserError` where the study holds trials that this search cannot have asked for.
     """
     _, rows = read_search(folder)
     for row in rows:
@@ -64,10 +69,16 @@ def take_up(
     for entry in folder.iterdir():
         if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
             shutil.rmtree(entry)
-    return [
-        source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
-        if frozen.state == TrialState.RUNNING
-        else source.adopt(frozen)
-        for frozen in begun(opened)
-        if frozen.state != TrialState.FAIL
-    ]
+    try:
+        return [
+            source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
+            if frozen.state == TrialState.RUNNING
+            else source.adopt(frozen)
+            for frozen in begun(opened)
+            if frozen.state != TrialState.FAIL
+        ]
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--storage: its trials are not those of {folder} ({reason})") from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pyarrow import fs
 
 from training.errors import UserError
+from training.hidden import hidden, hidden_in, whole
 from training.sizes import shown_bytes
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,14 +38,18 @@ class Files:
     """Files below one folder: read, written whole or not at all, listed, deleted."""
 
     def __init__(self, url: str) -> None:
-        """Name a folder; it is made with its first file."""
-        self._url = url
+        """Name a folder; it is made with its first file.
+
+        A URL with stars for its password is that in `THAW_STORE`; see `training.hidden`.
+        """
+        url = whole(url, "THAW_STORE", "store")
+        self._url = hidden(url)
         try:
             self._fs, self._root = fs.FileSystem.from_uri(
                 url if "://" in url else os.path.abspath(url)
             )
         except (ValueError, OSError) as error:
-            raise UserError(f"store {url!r}: {error}") from None
+            raise UserError(f"store {self._url!r}: {hidden_in(str(error), url)}") from None
         self.local = isinstance(self._fs, fs.LocalFileSystem)
 
     def num_bytes(self, path: str) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any
 from training.encoding import decode_record, decode_state, encode_record, encode_state
 from training.errors import UserError
 from training.files import File, Files, StoreFull
+from training.hidden import hidden
 from training.record import Record
 
 LITTER_S = 600.0
@@ -47,8 +48,9 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """Open the store at a path or URL; made when the first segment is published."""
-        self.url = url
         self.files = Files(url)
+        self.url = hidden(url)
+        """What it is called: its path or URL, without a password."""
         self._records: dict[str, Record] = {}
 
     def record(self, key: str) -> Record | None:
