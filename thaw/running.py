@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
+from thaw.cluster import slot_resources
 from thaw.results import Table
 from thaw.scheduling import Pauses
 from thaw.searcher import ScheduleSearcher
@@ -25,7 +27,6 @@ from trainables.slot import TRIAL, Slot
 from training.sizes import parse_bytes
 from training.store import Store
 
-_SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 2
 
 
@@ -92,7 +93,7 @@ def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget |
 
 
 def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper) -> None:
-    resources = tune.PlacementGroupFactory([{"memory": _SLOT_MEMORY_BYTES}])
+    resources = tune.PlacementGroupFactory([slot_resources(ray.cluster_resources())])
     tune.Tuner(
         tune.with_resources(tune.with_parameters(Slot, workers=run.workers), resources),
         tune_config=tune.TuneConfig(
