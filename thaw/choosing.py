@@ -35,7 +35,7 @@ def choose(folder: Path, which: str) -> tuple[dict[str, Any], list[Chosen]]:
     searched, rows = read_search(folder)
     columns = {"folder", "epochs", "best_key", "ended"} if rows else set()
     for name, needed, found in (
-        (SEARCH, {"store", "seed"}, searched["options"].keys()),
+        (SEARCH, {"store"}, searched["options"].keys()),
         (TABLE, columns, rows[0].keys() if rows else ()),
     ):
         if lacking := needed - set(found):

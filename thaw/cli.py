@@ -110,7 +110,8 @@ def search(
         typer.Option(metavar="SIZE", help="Drop states so that the store fits, such as 20GB."),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL; default: SQLite in the folder.")
+        str | None,
+        typer.Option(envvar="THAW_STORAGE", help="Optuna storage; default: SQLite in the folder."),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster (auto, host:port); default: start Ray here.")

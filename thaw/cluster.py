@@ -20,6 +20,8 @@ from ray.util.state.exception import RayStateApiException
 from thaw.options import Options, absolute
 from trainables.pool import Workers
 from training.errors import UserError
+from training.files import STORE
+from training.hidden import whole
 from training.settings import Place
 
 _ENVIRONMENT = {
@@ -167,7 +169,7 @@ def workers_of(options: Options) -> Workers:
     if gpus is None:
         gpus = float(options.workers_per_trial) if has_gpus() else 0.0
     return Workers(
-        store=absolute(options.store),
+        store=whole(absolute(options.store), STORE, "--store"),
         num_workers=options.workers_per_trial,
         cpus_per_worker=options.cpus_per_worker,
         gpus_per_worker=gpus / options.workers_per_trial,

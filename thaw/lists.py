@@ -19,7 +19,7 @@ from rich.console import Console
 from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.names import check_folder
 from thaw.options import Options
-from thaw.reading import SEARCH
+from thaw.reading import SEARCH, check_links
 from thaw.results import Table, write_search
 from thaw.running import Run, run_trials
 from thaw.trials import FixedList, Proposal
@@ -55,13 +55,15 @@ def run_list(
     out: str,
     console: Console,
     worth: Worth | None = None,
+    options: Options | None = None,
 ) -> Table:
     """Train `items`, which a command `kind` made of the search that `searched` describes.
 
-    Store, slots and devices are those of that search, so that its segments are found again. Nobody
-    ends an item early, unless `worth` does.
+    Store, slots and devices are those of that search, so that its segments are found again; or
+    those of `options`, whose URLs still have their passwords. Nobody ends an item early, unless
+    `worth` does.
     """
-    options = replace(Options.read(searched["options"], SEARCH), out=out, resume=False)
+    options = replace(options or Options.read(searched["options"], SEARCH), out=out, resume=False)
     folder = Path(out).absolute()
     store = Store(options.store)
     with connected(options.address):
@@ -128,5 +130,6 @@ def _make_room(folder: Path, described: dict[str, Any]) -> None:
         raise UserError(
             f"--out {folder}: is not empty, and not an earlier run of this; name another"
         )
+    check_links(folder)
     for name in described["list"]:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -92,6 +92,13 @@ def read_rows(folder: Path, metric: str) -> list[dict[str, str]]:
     return rows
 
 
+def check_links(folder: Path) -> None:
+    """Raise `UserError` where a folder that is written to again holds a link out of it."""
+    for entry in folder.iterdir():
+        if entry.is_symlink():
+            raise UserError(f"{entry}: is a link; nothing is written through it: remove it")
+
+
 def _check_row(row: Mapping[Any, Any], metric: str) -> None:
     if None in row or None in row.values() or "trial" not in row:
         raise ValueError("other cells than columns, or no column `trial`")

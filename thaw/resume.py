@@ -14,7 +14,7 @@ from search_spaces.study import Study
 from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
 from thaw.options import Options
-from thaw.reading import SEARCH
+from thaw.reading import SEARCH, check_links
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
 from thaw.trials import Proposal
@@ -28,6 +28,7 @@ def resumed_search(out: str) -> tuple[Study, dict[str, Any], dict[str, Any], Opt
     Raises `UserError` where there is none.
     """
     facts, _ = read_search(Path(out))
+    check_links(Path(out))
     if "list" in facts:
         raise UserError(
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray import train
 from ray.train.torch import TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.spec import TrialSpec
 from training.record import Record
@@ -100,7 +101,9 @@ class Pool:
 
     def __init__(self, workers: Workers) -> None:
         """Start the Ray Train run in a thread; jobs may be posted at once."""
-        self._mailbox: Any = Mailbox.remote()  # type: ignore[attr-defined]
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        # Beside its slot: elsewhere it would be lost with a node that the slot outlives.
+        self._mailbox: Any = Mailbox.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
         self._folder = tempfile.mkdtemp(prefix="thaw-train-")
         self._error: BaseException | None = None
         trainer = TorchTrainer(

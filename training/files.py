@@ -16,6 +16,8 @@ from training.errors import UserError
 from training.hidden import hidden, hidden_in, whole
 from training.sizes import shown_bytes
 
+STORE = "THAW_STORE"
+"""Environment variable with the URL of a store whose password was not written down."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -42,7 +44,7 @@ class Files:
 
         A URL with stars for its password is that in `THAW_STORE`; see `training.hidden`.
         """
-        url = whole(url, "THAW_STORE", "store")
+        url = whole(url, STORE, "store")
         self._url = hidden(url)
         try:
             self._fs, self._root = fs.FileSystem.from_uri(

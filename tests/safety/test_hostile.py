@@ -16,6 +16,7 @@ import torch
 import yaml
 from rich.table import Table as RichTable
 
+from analysis.files import write_bytes
 from search_spaces.lr_sequence import STUDY
 from search_spaces.study import config_of
 from tests.safety.test_mutations import RECORD, SEARCHED
@@ -161,6 +162,30 @@ def test_a_table_that_climbs_out_is_refused(
     assert "is no name of a folder" in said or "is no key" in said, said
 
 
+def test_a_link_out_of_the_results_is_refused(tmp_path: Path, thaw: Thaw) -> None:
+    folder, other = tmp_path / "out", tmp_path / "other"
+    write_search(folder, SEARCHED)
+    Table("val_accuracy", "max").write(folder)
+    other.write_text("mine")
+    for name in ("0000", ".trials.csv.new", "segments.txt"):
+        (folder / name).symlink_to(other)
+        assert "is a link" in thaw.refused("search", "--resume", folder)
+        (folder / name).unlink()
+    (folder / ".x.png.new").symlink_to(other)
+    write_bytes(folder / "x.png", b"picture")
+    assert other.read_text() == "mine" and (folder / "x.png").read_bytes() == b"picture"
+
+
+def test_runs_that_climb_out_are_compared_inside(tmp_path: Path, thaw: Thaw, watch: Watch) -> None:
+    lines = ["run,step,val_acc"]
+    for name in ("../../x", "/etc/x", "..", HOSTILE[0], TERMINAL):
+        lines += [f'"{name}",{n},{n / 10}' for n in range(1, 4)]
+    (tmp_path / "logs.csv").write_text("\n".join(lines))
+    code, out, err = thaw("compare", tmp_path / "logs.csv", "--out", tmp_path / "compared")
+    assert code == 0, err
+    assert len(list((tmp_path / "compared").rglob("events*"))) >= 5 and "\x1b" not in out
+
+
 @pytest.mark.parametrize("name", ["..", ".", "search.json", "a" * 300])
 def test_a_run_of_a_matrix_cannot_be_called_so(name: str, tmp_path: Path, watch: Watch) -> None:
     data = yaml.safe_load((ROOT / "docs/matrix.yaml").read_text())
@@ -253,12 +278,16 @@ def test_an_error_is_one_line_whatever_it_names(tmp_path: Path, thaw: Thaw) -> N
 def test_a_report_runs_nothing_of_the_logs(tmp_path: Path, thaw: Thaw, watch: Watch) -> None:
     logs, out = tmp_path / "<img src=x onerror=alert(1)>", tmp_path / "report"
     logs.mkdir()
-    for run_name, gain in (("'\"><svg onload=alert(2)>", 0.0), ("b&lt;script&gt;", 0.1)):
+    for run_name, gain in (
+        ("'\"><svg onload=alert(2)>", 0.0),
+        ("b&lt;script&gt;", 0.1),
+        (TERMINAL, 0.2),
+    ):
         lines = ["epoch,lr,<script>alert(3)</script>,val_acc"]
         lines += [f"{n},0.1,{n / 30},{n / 30 + gain}" for n in range(1, 21)]
         (logs / f"{run_name}.csv").write_text("\n".join(lines))
-    code, _, err = thaw("report", "diminishing-returns", logs, "--out", out)
-    assert code == 0, err
+    code, told, err = thaw("report", "diminishing-returns", logs, "--out", out)
+    assert code == 0 and "\x1b" not in told + err, err
     page = (out / "report.html").read_text(encoding="utf-8")
     rest = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert "script-src 'unsafe-inline'" in page and "default-src 'none'" in page

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from search_spaces.lr_sequence import STUDY
+from thaw.cli import app
 from thaw.options import Options
 from thaw.results import read_search, write_search
-from thaw.sampling import open_study
+from thaw.sampling import STORAGE, open_study
 from training.errors import UserError
 from training.files import Files
 from training.hidden import hidden, hidden_in, whole
@@ -52,6 +55,11 @@ def test_who_goes_on_gives_the_password_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("THAW_STORAGE", url)
     assert whole(URLS[url], "THAW_STORAGE", "--storage") == url
     assert whole("sqlite:///x.db", "THAW_STORAGE", "--storage") == "sqlite:///x.db"
+
+
+def test_a_storage_with_a_password_need_not_stand_on_the_command_line() -> None:
+    search: Any = get_command(app).commands["search"]  # type: ignore[attr-defined]
+    assert {p.name: p.envvar for p in search.params}["storage"] == STORAGE
 
 
 @pytest.mark.parametrize("url", ["gopher://user:hunter2@x/y", "s3://KEY:hunter2@x y/z"])
