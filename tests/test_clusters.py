@@ -62,7 +62,7 @@ def test_ray_refuses_a_field_that_there_is_not(name: str) -> None:
 
 SPOT = {
     "cluster.yaml": lambda node: node.get("InstanceMarketOptions", {}).get("MarketType") == "spot",
-    "clusters/gcp.yaml": lambda node: {"provisioningModel": "SPOT"} in node.get("scheduling", []),
+    "clusters/gcp.yaml": lambda node: node.get("scheduling", {}).get("provisioningModel") == "SPOT",
 }
 
 
@@ -75,6 +75,7 @@ def test_the_head_is_on_demand_and_every_worker_a_spot_gpu(name: str) -> None:
     assert head["resources"]["GPU"] == 0 and head["resources"][DRIVER] == 1
     for worker in nodes.values():
         assert SPOT[name](worker["node_config"]) and worker["resources"]["GPU"] > 0
+        assert worker["min_workers"] > 0, "a search that finds no GPU trains on the head's CPUs"
         assert DRIVER not in worker["resources"]
 
 
@@ -109,7 +110,6 @@ def test_kuberay_has_every_required_field(job: dict[str, Any]) -> None:
         "HeadGroupSpec": [cluster["headGroupSpec"]],
         "WorkerGroupSpec": cluster["workerGroupSpecs"],
         "AuthOptions": [cluster["authOptions"]],
-        "AutoscalerOptions": [cluster["autoscalerOptions"]],
     }
     for kind, found in parts.items():
         fields = KUBERAY["fields"][kind]
@@ -143,4 +143,5 @@ def test_kuberay_keeps_drivers_on_the_head(job: dict[str, Any]) -> None:
     cluster = job["spec"]["rayClusterSpec"]
     given = json.loads(json.loads(cluster["headGroupSpec"]["rayStartParams"]["resources"]))
     assert given == {DRIVER: 1}
+    assert all(g["minReplicas"] > 0 for g in cluster["workerGroupSpecs"])
     assert all("resources" not in g["rayStartParams"] for g in cluster["workerGroupSpecs"])
