@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
+from ray import tune
 from typer.main import get_command
 
 from search_spaces.lr_sequence import STUDY
@@ -12,6 +14,8 @@ from thaw.cli import app
 from thaw.options import Options
 from thaw.results import read_search, write_search
 from thaw.sampling import STORAGE, open_study
+from trainables.pool import Workers
+from trainables.slot import Slot
 from training.errors import UserError
 from training.files import Files
 from training.hidden import hidden, hidden_in, whole
@@ -55,6 +59,14 @@ def test_who_goes_on_gives_the_password_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("THAW_STORAGE", url)
     assert whole(URLS[url], "THAW_STORAGE", "--storage") == url
     assert whole("sqlite:///x.db", "THAW_STORAGE", "--storage") == "sqlite:///x.db"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_what_tune_pickles_into_the_results_holds_no_password() -> None:
+    """It writes the trainable there; its parameters are in Ray's object store."""
+    workers = Workers(store=f"s3://KEY:{SECRET}@bucket/store")
+    assert SECRET.encode() not in cloudpickle.dumps(tune.with_parameters(Slot, workers=workers))
 
 
 def test_a_storage_with_a_password_need_not_stand_on_the_command_line() -> None:
