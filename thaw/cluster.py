@@ -104,7 +104,11 @@ def _own_address() -> Iterator[None]:
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         port = str(probe.getsockname()[1])
-    named = {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"{_LOOPBACK}:{port}"}
+    named = {
+        "RAY_GCS_SERVER_PORT": port,
+        "RAY_ADDRESS": f"{_LOOPBACK}:{port}",
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # for its processes; for this one below
+    }
     before = {name: os.environ.get(name) for name in named}
     os.environ.update(named)
     clustered = ray_constants.ENABLE_RAY_CLUSTER
