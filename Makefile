@@ -32,13 +32,15 @@ test: lint  ## lint, tests, each benchmark in its tiny form, the commands in the
 	done
 	@if [ -e tests/doc_check.py ]; then echo "test: docs"; $(BIN)/python -m tests.doc_check; fi
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy, and known weaknesses of the pinned packages
 	@echo "lint: ruff check"
 	@$(BIN)/ruff check -q
 	@echo "lint: ruff format"
 	@$(BIN)/ruff format -q --check || { echo "to format: $(BIN)/ruff format"; exit 1; }
 	@echo "lint: mypy"
 	@$(BIN)/mypy --no-error-summary
+	@echo "lint: audit"
+	@$(BIN)/python -m tests.audit
 
 bench: $(STAMP)  ## run each benchmark in full
 	@failed=; for name in $(BENCHMARKS); do \

@@ -49,6 +49,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
     """Write a file aside and rename it; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)  # it may be a link to somewhere else
     aside.write_bytes(data)
     os.replace(aside, path)
     return path

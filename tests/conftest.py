@@ -11,6 +11,14 @@ settings.register_profile("thaw", deadline=None, database=None, print_blob=True)
 settings.load_profile("thaw")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is noted and decoded out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THAW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """Start Ray once for all tests that search; `thaw.search` uses what is there."""

@@ -162,6 +162,7 @@ def _write_report(
 
     from analysis.files import write_report
     from analysis.logs import read_logs
+    from thaw.console import harmless
 
     with user_errors():
         found = read_logs(
@@ -169,7 +170,7 @@ def _write_report(
         )
         document = report.make(found, options, date.today())
         written = write_report(document, Path(out))
-    typer.echo(document.summary)
+    typer.echo(harmless(document.summary))
     if found.unused:
         typer.echo(f"\n{len(found.unused)} files were not used: {out}/tables/unused.csv")
     typer.echo("\n" + "\n".join(str(path) for path in written if path.suffix != ".csv"))

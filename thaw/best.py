@@ -30,7 +30,7 @@ def write_best(folder: Path, out: Path | None, console: Console) -> None:
     written = write_model(spec, store, row["best_key"], out or folder / "best")
     console.print(
         f"trial {row['trial']}: best {facts['metric']} {chosen.best:.4f}, "
-        f"last {float(row['last_' + facts['metric']]):.4f}, {row['epochs']} epochs, {row['ended']}"
+        f"last {row['last_' + facts['metric']]}, {row['epochs']} epochs, {row['ended']}"
     )
     console.print(Syntax(spec.yaml(), "yaml", background_color="default"))
     console.print(written)

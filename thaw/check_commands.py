@@ -40,8 +40,7 @@ def confusion(
 
     Everything comes from the store: nothing is trained.
     """
-    from rich.console import Console
-
     from thaw.confusion_check import check_confusion
+    from thaw.console import PlainConsole
 
-    check_confusion(what, trial, store, Path(out) if out else None, Console())
+    check_confusion(what, trial, store, Path(out) if out else None, PlainConsole())

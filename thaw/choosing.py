@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw.preparing import prepare
+from thaw.reading import SEARCH, TABLE
 from thaw.results import SCHEDULE, read_search
 from trainables.spec import TrialSpec
 from trainables.systems import system
@@ -32,6 +33,13 @@ def choose(folder: Path, which: str) -> tuple[dict[str, Any], list[Chosen]]:
     there, or that has no value of the metric yet.
     """
     searched, rows = read_search(folder)
+    columns = {"folder", "epochs", "best_key", "ended"} if rows else set()
+    for name, needed, found in (
+        (SEARCH, {"store"}, searched["options"].keys()),
+        (TABLE, columns, rows[0].keys() if rows else ()),
+    ):
+        if lacking := needed - set(found):
+            raise UserError(f"{folder}: {name} is damaged (it lacks {', '.join(sorted(lacking))})")
     column = f"best_{searched['metric']}"
     scored = {row["trial"]: row for row in rows if row.get(column)}
     sign = -1 if searched["mode"] == "max" else 1
@@ -52,6 +60,6 @@ def choose(folder: Path, which: str) -> tuple[dict[str, Any], list[Chosen]]:
 
 
 def _chosen(folder: Path, row: dict[str, str], column: str) -> Chosen:
-    name = Path(row["folder"]).name  # never out of the results, whatever the table says
+    name = Path(row["folder"]).name  # which `read_rows` has checked
     spec = TrialSpec.read(str(folder / name / SCHEDULE))
     return Chosen(row["trial"], spec, float(row[column]), int(row["epochs"]))

@@ -87,7 +87,8 @@ def search(
         typer.Option(metavar="SIZE", help="Drop states so that the store fits, such as 20GB."),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL; default: SQLite in the folder.")
+        str | None,
+        typer.Option(envvar="THAW_STORAGE", help="Optuna storage; default: SQLite in the folder."),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster (auto, host:port); default: start Ray here.")
@@ -184,12 +185,11 @@ def train(
     data: Data = None,
 ) -> None:
     """Train one schedule here, without a search and without Ray; finished segments are reused."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.train import spec_of, train_spec
 
     spec = spec_of(what, [*(set_ or []), *_preset(preset)], data, seed, recipe, epochs)
-    train_spec(spec, store_url=store, out=out, num_threads=threads, console=Console())
+    train_spec(spec, store_url=store, out=out, num_threads=threads, console=PlainConsole())
 
 
 @app.command(epilog="Example:  [bold]thaw best results/unfreeze_timing-20260101-120000[/]")
@@ -200,11 +200,10 @@ def best(
     ] = None,
 ) -> None:
     """Write the best schedule as YAML and its best checkpoint as a plain torch file."""
-    from rich.console import Console
-
     from thaw.best import write_best
+    from thaw.console import PlainConsole
 
-    write_best(Path(results), Path(out) if out else None, Console())
+    write_best(Path(results), Path(out) if out else None, PlainConsole())
 
 
 @app.command(
@@ -306,8 +305,7 @@ def plan(
     data: Data = None,
 ) -> None:
     """Say what a search would train and what sharing saves; train nothing."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.plan import plan_search
     from thaw.plan_view import show_plan
 
@@ -316,17 +314,16 @@ def plan(
     if json_:
         typer.echo(made.json())
     else:
-        show_plan(made, Console())
+        show_plan(made, PlainConsole())
 
 
 @app.command(epilog="Example:  [bold]thaw studies[/]")
 def studies() -> None:
     """List what can be searched: each dimension with its range and unit."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.listing import list_studies
 
-    list_studies(Console())
+    list_studies(PlainConsole())
 
 
 for add_to in (add_analysis, add_store, add_remote, add_transfer, add_data, add_each, add_matrix):
@@ -346,7 +343,10 @@ def main() -> None:
         message = _told(error)
         if message is None:
             raise
-        typer.echo(message and f"thaw: {message}", err=True)
+        from thaw.console import harmless
+
+        line = harmless(" ".join(message.splitlines()))
+        typer.echo(line and f"thaw: {line}", err=True)
         code = _BAD_INPUT
     if code == _INTERRUPTED:
         typer.echo(

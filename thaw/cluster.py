@@ -8,18 +8,21 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util import get_node_ip_address
+from ray._private import ray_constants
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from thaw.options import Options, absolute
 from trainables.pool import Workers
 from training.errors import UserError
+from training.files import STORE
+from training.hidden import whole
 from training.settings import Place
 from training.trouble import PATIENCE
 
@@ -39,8 +42,13 @@ sent to Ray's makers."""
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """In the environment of a job's driver: its configuration, as Ray wrote it."""
+DRIVER = "driver"
+"""Custom resource of the nodes on which the actors of slots run; 1 is enough for 1,000 slots."""
+_DRIVER_SHARE = 0.001
+_SLOT_MEMORY_BYTES = 400 * 2**20
 _STATE_API_S = 30.0
 _CONNECT_S = 5.0
+_LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
@@ -58,6 +66,7 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             if address is None:
                 ray.init(address="local", include_dashboard=True, **options)
+                _keep_token_private()
             else:
                 ray.init(address=address, runtime_env={"env_vars": _environment()}, **options)
         except (ConnectionError, ValueError) as error:
@@ -80,6 +89,13 @@ def _environment() -> dict[str, str]:
     return {name: wanted[name] for name in wanted if name not in job.get("env_vars", {})}
 
 
+def _keep_token_private() -> None:
+    """Let nobody else read the token that Ray writes when it first needs one."""
+    token = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):
+        token.chmod(0o600)
+
+
 def _check_reachable(address: str) -> None:
     """Raise `UserError` where nobody listens at host:port: Ray itself would try for minutes."""
     found = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
@@ -96,17 +112,26 @@ def _own_address() -> Iterator[None]:
     """Fix the address of the cluster that is about to start, and tell its processes by name.
 
     Ray Train frees what a dead slot held by way of the State API, which does not find its own
-    cluster where several run on one machine and nobody says which.
+    cluster where several run on one machine and nobody says which. The address is the loopback's,
+    so that all of Ray's servers listen there only: Ray has no setting for that on Linux but the
+    one by which it keeps to one machine elsewhere.
     """
     with socket.socket() as probe:
-        probe.bind(("", 0))
+        probe.bind((_LOOPBACK, 0))
         port = str(probe.getsockname()[1])
-    named = {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"{get_node_ip_address()}:{port}"}
+    named = {
+        "RAY_GCS_SERVER_PORT": port,
+        "RAY_ADDRESS": f"{_LOOPBACK}:{port}",
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # for its processes; for this one below
+    }
     before = {name: os.environ.get(name) for name in named}
     os.environ.update(named)
+    clustered = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clustered
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -152,13 +177,23 @@ def num_slots(workers: Workers, wanted: int | None) -> int:
     return min(slots, wanted or slots)
 
 
+def slot_resources(cluster: Mapping[str, float]) -> dict[str, float]:
+    """Return what the actor of a slot asks for, beside what its workers do; it computes nothing.
+
+    Where the cluster has the resource `driver`, which its head has in `cluster.yaml`, the actor
+    stays on a node that has it: a spot node that is taken away takes no search with it.
+    """
+    resources: dict[str, float] = {"memory": _SLOT_MEMORY_BYTES}
+    return resources | ({DRIVER: _DRIVER_SHARE} if cluster.get(DRIVER) else {})
+
+
 def workers_of(options: Options) -> Workers:
     """Return what a slot consists of; by default one GPU for each worker where there are any."""
     gpus = options.gpus_per_trial
     if gpus is None:
         gpus = float(options.workers_per_trial) if has_gpus() else 0.0
     return Workers(
-        store=absolute(options.store),
+        store=whole(absolute(options.store), STORE, "--store"),
         num_workers=options.workers_per_trial,
         cpus_per_worker=options.cpus_per_worker,
         gpus_per_worker=gpus / options.workers_per_trial,

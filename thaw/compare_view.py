@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from analysis.comparison import comparison
 from analysis.logs import LogError, read_logs
@@ -44,11 +44,11 @@ def compare_logs(
     chosen, _ = choose_metric(logs.points, metric)
     found = comparison(logs, chosen, direction(chosen, mode))
     num_runs = write_tensorboard(logs, out)
-    console.print(f"[bold]{escape(chosen)}[/]", _shown(found), sep="\n")
+    console.print(Text(chosen, style="bold"), _shown(found), sep="\n")
     if len(found) > _SHOWN:
         console.print(f"{_SHOWN} of {len(found):,} runs are shown")
     console.print(f"\n{num_runs:,} runs in one folder; open it:")
-    console.print(f"  tensorboard --logdir {escape(shlex.quote(str(out)))}", soft_wrap=True)
+    console.print(f"  tensorboard --logdir {shlex.quote(str(out))}", soft_wrap=True)
 
 
 def _shown(found: pd.DataFrame) -> Table:
@@ -60,21 +60,21 @@ def _shown(found: pd.DataFrame) -> Table:
     table.add_column("run", min_width=min(longest, _WIDTH))
     for name, kind in main.dtypes.items():
         is_number = pd.api.types.is_numeric_dtype(kind)
-        table.add_column(escape(str(name)), justify="right" if is_number else "left")
+        table.add_column(Text(str(name)), justify="right" if is_number else "left")
     if params:
         table.add_column("parameters", overflow="fold")
     for (index, run), (_, own) in zip(main.iterrows(), found[params].iterrows(), strict=True):
         if len(table.rows) == _SHOWN:
             break
-        cells = [escape(str(index)), *(_text(str(name), value) for name, value in run.items())]
-        table.add_row(*cells, *([_listed(own)] if params else []))
+        cells = [str(index), *(_text(str(name), value) for name, value in run.items())]
+        table.add_row(*map(Text, [*cells, *([_listed(own)] if params else [])]))
     return table
 
 
 def _listed(params: pd.Series[Any]) -> str:
     """Return the hyperparameters that a run has, as name=value."""
     known = ((str(name).removeprefix(_PARAM), value) for name, value in params.items())
-    return "  ".join(f"{escape(name)}={_text(name, v)}" for name, v in known if not pd.isna(v))
+    return "  ".join(f"{name}={_text(name, v)}" for name, v in known if not pd.isna(v))
 
 
 def _text(name: str, value: Any) -> str:
@@ -82,4 +82,4 @@ def _text(name: str, value: Any) -> str:
         return ""
     if name.endswith("_step"):
         return shown_step(float(value))
-    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,8 @@ from analysis.files import write_text
 from thaw.choosing import Chosen, choose
 from thaw.confirmation import Comparison, compare_with
 from thaw.lists import Item, run_list
+from thaw.options import Options
+from thaw.reading import SEARCH
 from thaw.results import Table
 from thaw.view import shown_value
 from trainables.systems import recipe_book, system
@@ -47,7 +49,7 @@ def confirm(
     """
     searched, chosen = choose(folder, f"best:{top}")
     against = _controls(chosen[0]) | _recipes(chosen[0], recipes)
-    first = searched["options"]["seed"] + 1
+    first = Options.read(searched["options"], SEARCH).seed + 1
     seeds = range(first, first + num_seeds)
     names = [trial.name for trial in chosen] + list(against)
     items = [item for seed in seeds for item in _items(chosen, against, seed)]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from thaw.stage_ends import ends_with
 from trainables.spec import TrialSpec
@@ -80,11 +80,11 @@ def show_confusion(console: Console, ends: Sequence[StageEnd], names: Sequence[s
     table.add_column("class")
     table.add_column("images", justify="right")
     for end in ends:
-        table.add_column(escape(end.label), justify="right")
+        table.add_column(Text(end.label), justify="right")
     recalls = [end.confusion.recall() for end in ends]
     for number in shown:
         cells = [_cell(recalls, place, number) for place in range(len(ends))]
-        table.add_row(escape(name_of(number, names)), f"{num[number]:,}", *cells)
+        table.add_row(Text(name_of(number, names)), f"{num[number]:,}", *cells)
     totals = [{0: end.accuracy} for end in ends]
     cells = [_cell(totals, place, 0) for place in range(len(ends))]
     table.add_row("all", f"{sum(num.values()):,}", *cells, style="bold")
@@ -94,7 +94,7 @@ def show_confusion(console: Console, ends: Sequence[StageEnd], names: Sequence[s
         for true, predicted, count in ends[-1].confusion.confused()[:_MOST_PAIRS]
     ]
     told = ", ".join(pairs) if pairs else "nothing"
-    console.print(f"confused most after {ends[-1].stage}: {told}", markup=False, highlight=False)
+    console.print(Text(f"confused most after {ends[-1].stage}: {told}"))
 
 
 def _chosen(ends: Sequence[StageEnd]) -> list[int]:
@@ -106,16 +106,16 @@ def _chosen(ends: Sequence[StageEnd]) -> list[int]:
     return sorted(ranked[:_MOST_ROWS])
 
 
-def _cell(recalls: Sequence[dict[int, float]], place: int, number: int) -> str:
+def _cell(recalls: Sequence[dict[int, float]], place: int, number: int) -> Text:
     share = recalls[place].get(number)
     if share is None:
-        return "-"
+        return Text("-")
     before = recalls[place - 1].get(number) if place else None
-    change = "" if before is None else f" {_change(100 * (share - before))}"
-    return f"{100 * share:.1f} %{change}"
+    change = () if before is None else (" ", _change(100 * (share - before)))
+    return Text.assemble(f"{100 * share:.1f} %", *change)
 
 
-def _change(points: float) -> str:
+def _change(points: float) -> Text:
     """Return a change in points, tinted."""
     colour = "green" if points > 0 else "red" if points < 0 else "dim"
-    return f"[{colour}]{f'({points:+.1f})':>8}[/]"
+    return Text(f"{f'({points:+.1f})':>8}", style=colour)

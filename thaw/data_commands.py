@@ -42,12 +42,11 @@ def camouflage(
 
     The object's texture differs a little in phase, scale and colour.
     """
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.sample_set import write_sample_set
 
     write_sample_set(
-        folder, num=images, difficulty=difficulty, size=size, seed=seed, console=Console()
+        folder, num=images, difficulty=difficulty, size=size, seed=seed, console=PlainConsole()
     )
 
 
@@ -70,11 +69,12 @@ def faces(
     An identity fixes geometry and colours; pose, light, expression and noise vary. Nobody is in
     both train and test.
     """
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.face_set import write_faces
 
-    write_faces(folder, num_identities=identities, num_images=images, seed=seed, console=Console())
+    write_faces(
+        folder, num_identities=identities, num_images=images, seed=seed, console=PlainConsole()
+    )
 
 
 @data_app.command(
@@ -99,10 +99,9 @@ def streets(
     Beside them lie three strategies, each with a variant of every training image: gen_real is as
     good as the adverse domains themselves, cut_mix pastes scenes together, poor spoils them.
     """
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.street_set import write_streets
 
     write_streets(
-        folder, num=images, weather=adverse, size=(height, width), seed=seed, console=Console()
+        folder, num=images, weather=adverse, size=(height, width), seed=seed, console=PlainConsole()
     )

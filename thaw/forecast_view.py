@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from analysis.forecasts import Forecasts, forecast_logs
 from analysis.logs import LogError, read_logs
@@ -72,7 +72,7 @@ def show_forecasts(made: Made, console: Console) -> None:
     for run in made.forecasts.runs:
         band = "" if run.lo80 is None else f"{_value(run.lo80)} .. {_value(run.hi80)}"
         table.add_row(
-            escape(run.run),
+            Text(run.run),
             shown_step(math.nan if run.seen_step is None else run.seen_step),
             _value(run.level),
             shown_step(run.target_step),
@@ -87,9 +87,10 @@ def show_forecasts(made: Made, console: Console) -> None:
             " ".join(run.flags),
         )
     better = "higher" if made.mode == "max" else "lower"
-    console.print(f"[bold]{escape(made.metric)}[/] ({better} is better)", table, sep="\n")
+    title = Text.assemble((made.metric, "bold"), f" ({better} is better)")
+    console.print(title, table, sep="\n")
     for note in made.forecasts.notes:
-        console.print(escape(note), soft_wrap=True)
+        console.print(Text(note), soft_wrap=True)
 
 
 def _value(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from search_spaces.study import STUDIES, study
 from trainables.systems import system
@@ -13,7 +14,7 @@ def list_studies(console: Console) -> None:
     """Print each study with its dimensions and the fields of its task."""
     for name in STUDIES:
         found = study(name)
-        console.print(f"\n[bold]{found.name}[/]: {found.question}")
+        console.print(Text.assemble("\n", (found.name, "bold"), f": {found.question}"))
         console.print(f"system {found.system}, {found.mode} {found.metric}; dimensions:")
         table = Table("name", "range", "unit", "what it is", box=None, pad_edge=False)
         for dimension in found.dimensions:

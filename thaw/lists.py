@@ -18,14 +18,17 @@ from rich.console import Console
 
 from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.mirror import folder_of
+from thaw.names import check_folder
 from thaw.options import Options
-from thaw.results import SEARCH, Table, write_search
+from thaw.reading import SEARCH, check_links
+from thaw.results import Table, write_search
 from thaw.running import Run, run_trials
 from thaw.trials import FixedList, Proposal
 from thaw.worth import Worth
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.errors import UserError
+from training.plain_files import read_json
 from training.store import Store
 from training.walk import foresee
 
@@ -40,6 +43,10 @@ class Item:
     """What the table shows of it."""
     spec: TrialSpec
 
+    def __post_init__(self) -> None:
+        """Raise `UserError` where the name is none for a folder."""
+        check_folder(self.name, "trial")
+
 
 def run_list(
     items: Sequence[Item],
@@ -49,13 +56,15 @@ def run_list(
     out: str,
     console: Console,
     worth: Worth | None = None,
+    options: Options | None = None,
 ) -> Table:
     """Train `items`, which a command `kind` made of the search that `searched` describes.
 
-    Store, slots and devices are those of that search, so that its segments are found again. Nobody
-    ends an item early, unless `worth` does.
+    Store, slots and devices are those of that search, so that its segments are found again; or
+    those of `options`, whose URLs still have their passwords. Nobody ends an item early, unless
+    `worth` does.
     """
-    options = replace(Options(**searched["options"]), out=out, resume=False)
+    options = replace(options or Options.read(searched["options"], SEARCH), out=out, resume=False)
     folder = folder_of(out)
     store = Store(options.store)
     store.files.check()
@@ -112,9 +121,10 @@ def _make_room(folder: Path, described: dict[str, Any]) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     try:
-        before = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = {}
+        before = read_json(folder / SEARCH)
+    except UserError:
+        before = None
+    before = before if isinstance(before, dict) else {}
     known, listed = before.get("list"), json.loads(json.dumps(described["list"]))
     if "planned" in described and known and "planned" in before:
         listed = {name: listed.get(name) for name in known}
@@ -122,5 +132,6 @@ def _make_room(folder: Path, described: dict[str, Any]) -> None:
         raise UserError(
             f"--out {folder}: is not empty, and not an earlier run of this; name another"
         )
+    check_links(folder)
     for name in described["list"]:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -13,6 +13,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from analysis.files import write_report
 from analysis.range_test import RULES, range_test_document
@@ -61,7 +62,7 @@ def lr_find(
     if groups:
         settings = replace(settings, multipliers=_multipliers(groups, facts, settings))
     trained = [layer for layer, value in settings.multipliers if value is not None]
-    with console.status(f"range test of {', '.join(trained)}"):
+    with console.status(Text(f"range test of {', '.join(trained)}")):
         found = range_test(
             live,
             spec.build_task(),

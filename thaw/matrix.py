@@ -57,6 +57,7 @@ def run_matrix(file: Path, options: Options, console: Console) -> Table:
             out=options.out,
             console=console,
             worth=worth_of(options, study),
+            options=options,
         )
 
 

@@ -10,17 +10,18 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from search_spaces.dimensions import Ask, Given
 from search_spaces.study import Study, config_of
 from search_spaces.study import study as find_study
 from thaw.lists import Item
+from trainables import trust
 from trainables.spec import TrialSpec
 from trainables.systems import system
 from training.config import Config
 from training.errors import UserError, unknown
+from training.plain_files import read_yaml
 
 _STRANGE = re.compile(r"[^\w.+]+")
 Named = Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
@@ -46,15 +47,11 @@ class MatrixFile(Config):
     @classmethod
     def read(cls, path: Path) -> MatrixFile:
         """Read a YAML file; raise `UserError` that names the file and the field."""
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+        data = read_yaml(path)
         if not isinstance(data, dict):
             raise UserError(f"{path}: must hold the field `axes`")
         found = cls.parse(data, str(path))
+        trust.check(found.study, str(path))
         for field in ("priority", "hold"):
             for number, pattern in enumerate(getattr(found, field)):
                 found._check(pattern, f"{path}: {field}.{number}")

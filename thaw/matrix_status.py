@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from thaw.matrix import KIND, is_at_work
-from thaw.results import SEARCH, TABLE
+from thaw.reading import SEARCH, TABLE, read_facts, read_rows
 from training.errors import UserError
 from training.schedule import Schedule
 
@@ -46,18 +45,16 @@ def read_states(folder: Path) -> tuple[str, list[State]]:
     What was running when its process died is pending: it goes on with the next `thaw matrix`.
     Raises `UserError` where the folder holds no matrix.
     """
-    try:
-        searched = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
-        if searched.get("kind") != KIND:
-            raise UserError(f"{folder}: was not made by `thaw matrix`")
-        rows: list[dict[str, str]] = []
-        if (folder / TABLE).exists():
-            with (folder / TABLE).open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UserError(f"{folder}: no results of a matrix ({error.strerror})") from None
-    except ValueError as error:
-        raise UserError(f"{folder}: {SEARCH} is damaged ({error})") from None
+    searched = read_facts(folder, "matrix")
+    if searched.get("kind") != KIND:
+        raise UserError(f"{folder}: was not made by `thaw matrix`")
+    if lacking := {"metric", "list", "planned"} - set(searched):
+        raise UserError(f"{folder}: {SEARCH} is damaged (it lacks {', '.join(sorted(lacking))})")
+    rows = read_rows(folder, searched["metric"]) if (folder / TABLE).exists() else []
+    if rows and (
+        lacking := {"status", "epochs", "ended", f"last_{searched['metric']}"} - set(rows[0])
+    ):
+        raise UserError(f"{folder}: {TABLE} lacks the column {min(lacking)}")
     at_work, by_name = is_at_work(folder), {row["trial"]: row for row in rows}
     states = [
         _state(name, labels, searched, by_name.get(name), at_work)
@@ -100,9 +97,8 @@ def show_states(metric: str, states: list[State], console: Console) -> None:
     axes = list(states[0].labels) if states else []
     table = Table("state", *axes, "segments", metric, "", box=SIMPLE_HEAD, pad_edge=False)
     for found in states:
-        style = _STYLES[found.state]
         table.add_row(
-            f"[{style}]{found.state}[/]" if style else found.state,
+            Text(found.state, style=_STYLES[found.state]),
             *(found.labels[axis] for axis in axes),
             f"{found.done}/{found.num}" if found.num else "-",
             "" if found.last is None else f"{found.last:.4f}",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.sampling import GRID
+from training.errors import explain, unknown
+from training.hidden import hidden
 
 DEVICES = ("cuda", "cpu")
 
@@ -21,8 +25,8 @@ class Options:
 
     study: str
     """Name of the study, or the path of its file."""
-    trials: int
-    seed: int
+    trials: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
     out: str
     store: str
     store_budget: str | None = None
@@ -39,25 +43,38 @@ class Options:
     resume: bool = False
     """Go on with the search in `out`."""
     address: str | None = None
-    workers_per_trial: int = 1
-    cpus_per_worker: float = 1
-    gpus_per_trial: float | None = None
+    workers_per_trial: Annotated[int, Field(ge=1)] = 1
+    cpus_per_worker: Annotated[float, Field(ge=0.1)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     """GPUs of one trial over all its workers; None takes one a worker where the cluster has any."""
-    max_concurrent: int | None = None
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
     worker_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that the nodes of workers must have."""
-    hang_after_s: float = 600.0
+    hang_after_s: Annotated[float, Field(gt=0)] = 600.0
     device: str | None = None
     """What workers compute on; None is `cuda` where a trial has GPUs, else `cpu`."""
     hours_per_point: float | None = None
     """Device-hours that a point of the metric is worth: trials whose next phase is predicted to
     cost more are ended; None ends none of them so."""
 
+    @classmethod
+    def read(cls, plain: Mapping[str, Any], where: str) -> Options:
+        """Return the options in `plain`, which `where` holds; raise `UserError` for wrong ones."""
+        known = {found.name for found in fields(cls)}
+        for name in plain:
+            if name not in known:
+                raise unknown(f"option in {where}:", str(name), known)
+        try:
+            return TypeAdapter(cls).validate_python(dict(plain))
+        except ValidationError as error:
+            raise explain(error, where) from None
+
     def plain(self) -> dict[str, Any]:
-        """Return plain data for `search.json`, with paths that hold from anywhere."""
+        """Return plain data for `search.json`: paths hold from anywhere, URLs have no secrets."""
         file = self.study.endswith(".py")
         return asdict(self) | {
-            "store": absolute(self.store),
+            "store": hidden(absolute(self.store)),
+            "storage": None if self.storage is None else hidden(self.storage),
             "study": absolute(self.study) if file else self.study,
         }
 

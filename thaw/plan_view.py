@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from thaw.plan import Plan
 
 
 def show_plan(plan: Plan, console: Console) -> None:
     """Print segments, hours, what breaks sharing, and the study's own starting points."""
-    console.print(f"[bold]{plan.study}[/]: {plan.trials} trials, nothing is trained")
+    console.print(
+        Text.assemble((plan.study, "bold"), f": {plan.trials} trials, nothing is trained")
+    )
     segments = Table("", "segments", "device-hours", box=None, pad_edge=False)
     for name, number, hours in (
         ("naive: every trial from nothing", plan.segments_naive, plan.hours_plain),

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from thaw.console import PlainConsole
 from training.config import Config
 
 Prepare = Callable[[Config, Callable[[int, int], None]], None]
@@ -22,7 +23,7 @@ def prepare(module: Any, config: Config) -> None:
     wanted: Prepare | None = getattr(module, "prepare", None)
     if wanted is None:
         return
-    bar = Bar(Console(stderr=True))
+    bar = Bar(PlainConsole(stderr=True))
     try:
         wanted(config, bar)
     finally:

@@ -69,7 +69,7 @@ def fetch(
 ) -> None:
     """Copy results from a URL into a folder, where every other command reads them."""
     from thaw.mirror import Mirror, is_url
-    from thaw.results import SEARCH
+    from thaw.reading import SEARCH
     from training.errors import UserError
 
     folder = Path(to)

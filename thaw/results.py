@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thaw.reading import SEARCH, TABLE, read_facts, read_rows
 from training.errors import UserError
 
-TABLE = "trials.csv"
-SEARCH = "search.json"
 SCHEDULE = "schedule.yaml"
 JOURNAL = "segments.txt"
 _WRITE_PAUSE = 20
@@ -80,8 +79,10 @@ class Row:
 
     @classmethod
     def from_plain(cls, text: dict[str, str], metric: str) -> Row:
-        """Read a row of the file back."""
+        """Read a row of the file back; raise `UserError` where it lacks a column."""
         own = cls("", {}).plain(metric)
+        if lacking := own.keys() - text.keys():
+            raise UserError(f"{TABLE}: lacks the column {min(lacking)}")
         return cls(
             text["trial"],
             {name: _parsed(value) for name, value in text.items() if name not in own and value},
@@ -221,18 +222,11 @@ def write_search(folder: Path, facts: dict[str, Any]) -> None:
 
 def read_search(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return `search.json` and the rows of `trials.csv`; raise `UserError` where they are none."""
-    try:
-        facts = json.loads((folder / SEARCH).read_text(encoding="utf-8"))
-        lacking = {"metric", "mode", "options"} - set(facts)
-        if lacking:
-            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-        with (folder / TABLE).open(newline="", encoding="utf-8") as file:
-            return facts, list(csv.DictReader(file))
-    except OSError as error:
-        hint = "; results at a URL are copied here by `thaw fetch`" if ":/" in str(folder) else ""
-        raise UserError(f"{folder}: no results of a search ({error.strerror}){hint}") from None
-    except ValueError as error:
-        raise UserError(f"{folder}: {SEARCH} is damaged ({error})") from None
+    facts = read_facts(folder, "search")
+    lacking = {"metric", "mode", "options"} - set(facts)
+    if lacking:
+        raise UserError(f"{folder}: {SEARCH} is damaged (it lacks {', '.join(sorted(lacking))})")
+    return facts, read_rows(folder, facts["metric"])
 
 
 def count(rows: Iterable[Row]) -> dict[str, int]:
@@ -246,7 +240,7 @@ def count(rows: Iterable[Row]) -> dict[str, int]:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -16,6 +16,7 @@ from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
 from thaw.mirror import fetched
 from thaw.options import Options
+from thaw.reading import SEARCH, check_links
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
 from thaw.trials import Proposal
@@ -24,22 +25,27 @@ from training.schedule import Facts
 
 
 def resumed_search(
-    out: str, address: str | None
+    out: str, address: str | None = None
 ) -> tuple[Study, dict[str, Any], dict[str, Any], Options]:
     """Return study, task, pinned dimensions and options of the search in a folder, to go on.
 
     It goes on where it ran, unless `address` names another cluster. Raises `UserError` where there
     is none.
     """
-    facts, _ = read_search(fetched(out))
+    folder = fetched(out)
+    facts, _ = read_search(folder)
+    check_links(folder)
     if "list" in facts:
         raise UserError(
             f"{out}: was made by `thaw {facts['kind']}`; run that again with --out {out}"
         )
-    options = Options(**facts["options"] | {"resume": True, "out": out})
+    options = Options.read(facts["options"] | {"resume": True, "out": out}, f"{out}: {SEARCH}")
     if address is not None:
         options = replace(options, address=address)
-    return find_study(facts["options"]["study"]), facts["task"], facts["pinned"], options
+    found = find_study(options.study)
+    given = facts.get("pinned", {}).items()
+    pinned = {name: found.dimension(name).accept(value) for name, value in given}
+    return found, facts.get("task", {}), pinned, options
 
 
 def check_same(folder: Path, facts: Facts) -> None:
@@ -60,7 +66,8 @@ def take_up(
 ) -> list[Proposal]:
     """Return the trials of the earlier run as proposals, and put those that failed in the table.
 
-    The folders of the others are removed: replaying writes them anew, from the store.
+    The folders of the others are removed: replaying writes them anew, from the store. Raises
+    `UserError` where the study holds trials that this search cannot have asked for.
     """
     _, rows = read_search(folder)
     for row in rows:
@@ -71,10 +78,16 @@ def take_up(
     for entry in folder.iterdir():
         if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
             shutil.rmtree(entry)
-    return [
-        source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
-        if frozen.state == TrialState.RUNNING
-        else source.adopt(frozen)
-        for frozen in begun(opened)
-        if frozen.state != TrialState.FAIL
-    ]
+    try:
+        return [
+            source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
+            if frozen.state == TrialState.RUNNING
+            else source.adopt(frozen)
+            for frozen in begun(opened)
+            if frozen.state != TrialState.FAIL
+        ]
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--storage: its trials are not those of {folder} ({reason})") from None

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
+from thaw.cluster import slot_resources
 from thaw.leaks import Sweeper
 from thaw.results import Table, count
 from thaw.scheduling import Pauses
@@ -29,7 +31,6 @@ from training.sizes import parse_bytes
 from training.store import Store
 from training.trouble import behind
 
-_SLOT_MEMORY_BYTES = 400 * 2**20
 _TRIAL_RETRIES = 4
 """In a row, without a segment trained in between: nodes may be lost many times in a search."""
 
@@ -114,7 +115,7 @@ def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget |
 
 
 def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper) -> None:
-    resources = tune.PlacementGroupFactory([{"memory": _SLOT_MEMORY_BYTES}])
+    resources = tune.PlacementGroupFactory([slot_resources(ray.cluster_resources())])
     tune.Tuner(
         tune.with_resources(tune.with_parameters(Slot, workers=run.workers), resources),
         tune_config=tune.TuneConfig(

@@ -19,7 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces.study import Study
+from thaw.cmaes_sampler import PlainCmaEs
 from training.errors import UserError, unknown
+from training.hidden import hidden_in, whole
 from training.randomness import derive
 
 GRID = "grid"
@@ -28,13 +30,20 @@ SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "gp": optuna.samplers.GPSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
+    "cmaes": PlainCmaEs,
     "nsga2": optuna.samplers.NSGAIISampler,
     GRID: optuna.samplers.RandomSampler,
 }
 SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", GRID)
 _DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
 _SEEDS = 2**32
+_UNUSABLE = (
+    *(AssertionError, AttributeError, ImportError, IndexError, KeyError, RecursionError, TypeError),
+    *(ValueError, SQLAlchemyError, StorageInternalError),
+)
+"""What a storage raises that cannot be reached, or holds what Optuna did not write."""
+STORAGE = "THAW_STORAGE"
+"""Environment variable with the URL of the storage, for one that has a password."""
 
 
 def make_sampler(name: str, options: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
@@ -69,9 +78,12 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     direction = up if study.mode == "max" else down
+    storage = whole(storage, STORAGE, "--storage")
     try:
         if resume:
-            return optuna.load_study(study_name=study.name, storage=storage)
+            found = optuna.load_study(study_name=study.name, storage=storage)
+            found.get_trials(deepcopy=False)  # all that is stored is read here, or refused
+            return found
         created = optuna.create_study(
             storage=storage,
             study_name=study.name,
@@ -79,8 +91,9 @@ def open_study(
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise UserError(f"--storage: has a study {study.name!r} already; use --resume") from None
-    except (KeyError, ImportError, ValueError, SQLAlchemyError, StorageInternalError) as error:
-        raise UserError(f"--storage: cannot be opened ({error})") from None
+    except _UNUSABLE as error:
+        reason = hidden_in(str(error), storage)
+        raise UserError(f"--storage: cannot be opened ({reason})") from None
     if pareto:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -18,7 +18,8 @@ from thaw.mirror import results_folder
 from thaw.options import DEVICES, Options
 from thaw.preparing import prepare
 from thaw.proposer import Proposer
-from thaw.results import SEARCH, Table, write_search
+from thaw.reading import SEARCH
+from thaw.results import Table, write_search
 from thaw.resume import check_same, take_up
 from thaw.running import Run, run_trials
 from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study

@@ -24,11 +24,10 @@ def add_to(app: typer.Typer) -> None:
 @store_app.command("show", epilog="Example:  [bold]thaw store show results/store[/]")
 def store_show(folder: StoreFolder) -> None:
     """Say what a store holds: records, states, trees, what they cost, the biggest states."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.store_commands import show_store
 
-    show_store(folder, Console())
+    show_store(folder, PlainConsole())
 
 
 @store_app.command("verify", epilog="Example:  [bold]thaw store verify results/store --drop[/]")
@@ -37,11 +36,10 @@ def store_verify(
     drop: Annotated[bool, typer.Option("--drop", help="Delete what is damaged.")] = False,
 ) -> None:
     """Read every file and list the damaged ones; exit code 1 where there are any."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.store_commands import verify_store
 
-    if verify_store(folder, drop=drop, console=Console()):
+    if verify_store(folder, drop=drop, console=PlainConsole()):
         raise typer.Exit(1)
 
 
@@ -54,8 +52,7 @@ def store_prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Drop the states of least expected use until the store fits; records are always kept."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.store_commands import prune_store
 
-    prune_store(folder, budget=budget, dry_run=dry_run, console=Console())
+    prune_store(folder, budget=budget, dry_run=dry_run, console=PlainConsole())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from training.budget import prune, survey
 from training.errors import UserError
@@ -28,7 +29,8 @@ def show_store(url: str, console: Console) -> None:
     sums = Table("", "number", "size", box=None, pad_edge=False)
     sums.add_row("records", str(sum(_known(node) for node in nodes)), shown_bytes(record_bytes))
     sums.add_row("states", str(len(states)), shown_bytes(state_bytes))
-    console.print(f"[bold]{url}[/]: {shown_bytes(record_bytes + state_bytes)}", sums, sep="\n")
+    size = shown_bytes(record_bytes + state_bytes)
+    console.print(Text.assemble((store.url, "bold"), f": {size}"), sums, sep="\n")
     if damaged := sum(not _known(node) for node in nodes):
         console.print(f"{damaged} keys without a whole record; see `thaw store verify {url}`")
     console.print("\ntrees (a root is a task, its data and a seed):", _trees(nodes), sep="\n")

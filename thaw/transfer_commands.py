@@ -83,12 +83,11 @@ def recipes(
     data: Data = None,
 ) -> None:
     """List known recipes with their stages for a model, or print one as a schedule."""
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.recipes import list_recipes, recipe_spec
 
     if name is None:
-        list_recipes(system, set_ or [], data, epochs, Console())
+        list_recipes(system, set_ or [], data, epochs, PlainConsole())
     else:
         typer.echo(recipe_spec(system, name, set_ or [], data, seed, epochs).yaml(), nl=False)
 
@@ -127,8 +126,7 @@ def lr_find(
     """
     import time
 
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.lr_find import lr_find as run
     from thaw.train import spec_of
 
@@ -142,7 +140,7 @@ def lr_find(
         store_url=store,
         out=Path(out or f"results/lr-find-{time.strftime('%Y%m%d-%H%M%S')}"),
         num_threads=threads,
-        console=Console(),
+        console=PlainConsole(),
     )
 
 
@@ -166,8 +164,7 @@ def overfit(
     A model that cannot learn 50 images by heart will not learn 50,000: something is wrong with
     labels, images, LR or layers.
     """
-    from rich.console import Console
-
+    from thaw.console import PlainConsole
     from thaw.overfit import check_overfit
     from thaw.train import spec_of
 
@@ -177,7 +174,7 @@ def overfit(
         epochs=epochs,
         lr=lr,
         num_threads=threads,
-        console=Console(),
+        console=PlainConsole(),
     )
     if not passed:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from thaw.console import PlainConsole
 from thaw.results import Row, Table, count
 
 _LINE_EVERY_S = 15.0
@@ -25,8 +26,8 @@ _LOG_WIDTH = 200
 
 def make_console() -> Console:
     """Return a console; a log has no margin, so that each trial has one line there."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_LOG_WIDTH)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=_LOG_WIDTH)
 
 
 class View:

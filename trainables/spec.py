@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
+from trainables import trust
 from trainables.systems import own_metric, system
 from training.config import Config
 from training.errors import UserError
+from training.plain_files import read_yaml
 from training.rules import ACCURACY
 from training.schedule import Facts, Schedule
 from training.settings import Place
@@ -32,6 +34,8 @@ class TrialSpec(Config):
     @classmethod
     def _measured(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
         """Name the system's own metric where rules name none, if it is not the usual one."""
+        if "system" not in info.data:  # which is what will be said
+            return schedule
         metric = own_metric(info.data["system"])
         return schedule if metric == ACCURACY else schedule.measured_by(metric)
 
@@ -41,15 +45,14 @@ class TrialSpec(Config):
 
     @classmethod
     def read(cls, path: str) -> TrialSpec:
-        """Read a YAML file; raise `UserError` that names the file and the field."""
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+        """Read a YAML file; raise `UserError` that names the file and the field.
+
+        A Python file that it names as its system must be one that was run before: see `trust`.
+        """
+        data = read_yaml(Path(path))
         if not isinstance(data, dict):
             raise UserError(f"{path}: must hold the fields system, task and schedule")
+        trust.check(str(data.get("system", "")), path)
         spec = cls.parse(data, path)
         spec.config(path)
         return spec

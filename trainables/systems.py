@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from trainables import trust
 from training.config import Config
 from training.errors import UserError, unknown
 from training.rules import ACCURACY
@@ -77,7 +78,10 @@ def recipe_book(name: str) -> ModuleType:
 
 
 def load(name: str, table: dict[str, str], kind: str) -> ModuleType:
-    """Import the module that `table` has for `name`, or the Python file `name`."""
+    """Import the module that `table` has for `name`, or the Python file `name`, which is noted.
+
+    Where `name` comes from a file of data, `trust.check` comes first.
+    """
     if name in table:
         return import_module(table[name])
     if not name.endswith(".py"):
@@ -96,4 +100,5 @@ def load(name: str, table: dict[str, str], kind: str) -> ModuleType:
         except BaseException:
             del sys.modules[known]
             raise
+        trust.note(path)
     return sys.modules[known]

@@ -47,7 +47,24 @@ def survey(store: Store) -> tuple[list[Node], int]:
                 used_s=entry.used_s,
             )
         )
-    return nodes, sum(entry.record_bytes for entry in entries)
+    return _rooted(nodes), sum(entry.record_bytes for entry in entries)
+
+
+def _rooted(nodes: list[Node]) -> list[Node]:
+    """Return the nodes with no parent where the way up leads back to its beginning.
+
+    Keys are hashes of their parents, so only a record that somebody made up can say so.
+    """
+    found, settled = {node.key: node for node in nodes}, set[str]()
+    for key in found:
+        way: dict[str, None] = {}
+        while key in found and key not in settled and key not in way:
+            way[key] = None
+            key = found[key].parent
+        if key in way:
+            found[key] = replace(found[key], parent="")
+        settled.update(way)
+    return list(found.values())
 
 
 def prune(

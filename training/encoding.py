@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ def decode_record(key: str, data: bytes) -> Record | None:
         envelope = json.loads(data)
         record = Record.from_plain(envelope["record"])
         whole = envelope["sha256"] == _digest(envelope["record"]) and record.key == key
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return record if whole else None
 
@@ -46,12 +45,10 @@ def decode_state(data: bytes) -> dict[str, Any] | None:
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         return None
     try:
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(payload), map_location="cpu", weights_only=True
-        )
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        return None  # whole, but no state: somebody else's file
-    return state
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception:  # whole, but no state: somebody else's file, at which torch fails in any way
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def _digest(body: dict[str, Any]) -> str:

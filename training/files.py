@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import time
 import uuid
@@ -17,14 +16,14 @@ from typing import Any
 from pyarrow import fs
 
 from training.errors import UserError
+from training.hidden import hidden, hidden_in, whole
 from training.sizes import shown_bytes
 from training.trouble import Patience, StoreFull, default_s
 
 _CHECK_S = 20.0
+STORE = "THAW_STORE"
+"""Environment variable with the URL of a store whose password was not written down."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SECRET = re.compile(
-    r"://[^/@]*:[^/@]*@|[?&][^=&]*(secret|password|token|key)[^=&]*=", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +45,19 @@ class Files:
     """
 
     def __init__(self, url: str, *, kind: str = "store", patience_s: float | None = None) -> None:
-        """Name a folder; it is made with its first file. `kind` is what messages call it."""
-        self._name = f"{kind} {url!r}"
-        self._url = url
+        """Name a folder; it is made with its first file. `kind` is what messages call it.
+
+        A URL with stars for its password is that in `THAW_STORE`; see `training.hidden`.
+        """
+        if kind == "store":
+            url = whole(url, STORE, kind)
+        elif hidden(url) != url:
+            raise UserError(
+                f"{kind}: its URL holds a secret; give credentials by the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_PROFILE, ...) or by the machine's role"
+            )
+        self._url = hidden(url)
+        self._name = f"{kind} {self._url!r}"
         self._fs, self._root = _opened(url, kind)
         self.local = isinstance(self._fs, fs.LocalFileSystem)
         self._limit_s = default_s() if patience_s is None else patience_s
@@ -168,17 +177,12 @@ def _existing(folder: str) -> str:
 
 def _opened(url: str, kind: str) -> tuple[Any, str]:
     """Return the file system and the path that a URL means; raise `UserError` where it cannot."""
-    if "://" in url and _SECRET.search(url):
-        raise UserError(
-            f"{kind}: its URL holds a secret, which would be in logs and tables; give credentials "
-            "by the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...) or by the machine's role"
-        )
     try:
         opened: tuple[Any, str] = fs.FileSystem.from_uri(
             _in_one_put(url) if "://" in url else os.path.abspath(url)
         )
     except (ValueError, OSError) as error:
-        raise UserError(f"{kind} {url!r}: {error}") from None
+        raise UserError(f"{kind} {hidden(url)!r}: {hidden_in(str(error), url)}") from None
     return opened
 
 

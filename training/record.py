@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+Number = Annotated[int, Field(ge=0, le=2**53)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _LEFT_OUT = frozenset({"peak_bytes", "tables"})
 _OPTIONAL = _LEFT_OUT | {"micro_batches"}
@@ -17,30 +23,30 @@ class Record:
     """Name of the state after the segment."""
     parent: str
     """Name of the state before it."""
-    index: int
+    index: Number
     """Number of segments before it."""
     data: str
     """Data set on which `metrics` were measured."""
     metrics: dict[str, float]
     """Metric -> value; NaN where it has none (a diverged loss)."""
-    num_steps: int
+    num_steps: Number
     """Optimizer steps."""
     lr_first: float
     """LR of the first step at multiplier 1."""
     lr_last: float
     """LR of the last step at multiplier 1."""
-    world_size: int
+    world_size: Number
     """Number of devices that were held."""
-    train_s: float
+    train_s: Seconds
     """Seconds of training."""
-    eval_s: float
+    eval_s: Seconds
     """Seconds of evaluation."""
-    restore_s: float
+    restore_s: Seconds
     """Seconds spent on restoring the parent's state; 0 where it was live."""
-    micro_batches: int = 0
+    micro_batches: Number = 0
     """Micro-batches of a step over all processes, more than the settings say where memory ran out;
     0 in records that do not know."""
-    peak_bytes: int = 0
+    peak_bytes: Number = 0
     """Most memory that torch held on this process's CUDA device; 0 where it was not measured."""
     tables: dict[str, list[list[int]]] = field(default_factory=dict)
     """Counts and drawings besides the metrics: name -> rows of whole numbers, such as
@@ -58,8 +64,17 @@ class Record:
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Record:
-        """Build a record from plain data; raise `ValueError` where the fields are not its own."""
+        """Build a record from plain data; raise `ValueError` where it is none.
+
+        The fields must be its own and their values of the right type: what a store holds may have
+        been written by anyone.
+        """
         known = {found.name for found in fields(cls)}
         if not known - _OPTIONAL <= set(data) <= known:
             raise ValueError("these are not the fields of a record")
-        return cls(**data)
+        return _reader().validate_python(data)
+
+
+@cache
+def _reader() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)

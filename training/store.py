@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.encoding import decode_record, decode_state, encode_record, encode_state
+from training.errors import UserError
 from training.files import File, Files
+from training.hidden import hidden
 from training.record import Record
 from training.trouble import StoreFull, StoreTrouble
 
@@ -26,6 +28,7 @@ LITTER_S = 600.0
 
 _READERS = 16
 _NAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{64})/(record\.json|state)(\.[0-9a-f]{32})?")
+_KEY = re.compile(r"[0-9a-f]{64}")
 _LEASE = re.compile(r"leases/[^/]+\.json(\.[0-9a-f]{32})?")
 
 
@@ -50,8 +53,9 @@ class Store:
 
         Storage that fails is tried again for `patience_s` seconds: see `Files`.
         """
-        self.url = url
         self.files = Files(url, patience_s=patience_s)
+        self.url = hidden(url)
+        """What it is called: its path or URL, without a password."""
         self._records: dict[str, Record] = {}
 
     def record(self, key: str) -> Record | None:
@@ -141,6 +145,9 @@ class Store:
 
 
 def _path(key: str, name: str) -> str:
+    """Return where a file of `key` is; a key from a table that was changed leads nowhere else."""
+    if not _KEY.fullmatch(key):
+        raise UserError(f"store: {key!r} is no key; a key is 64 hexadecimal digits")
     return f"{key[:2]}/{key}/{name}"
 
 

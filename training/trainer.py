@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -65,15 +66,27 @@ class Trainer:
             if self._everywhere(self._key == step.key):
                 return done
             state = self._store.state(step.key)
-            if self._everywhere(state is not None):
-                assert state is not None
-                self._live.load(state, step.settings)
+            if self._everywhere(state is not None and self._load(state, step.settings)):
                 self._key = step.key
                 return done
         if not self._everywhere(self._key == self._root):
             self._live.start()
             self._key = self._root
         return 0
+
+    def _load(self, state: dict[str, Any], settings: Settings) -> bool:
+        """Take over a saved state; tell whether it is one of this task.
+
+        Where it is not, the live state has no name until another one is loaded.
+        """
+        self._key = None
+        try:
+            self._live.load(state, settings)
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            return False
+        return True
 
     def _segment(self, step: Step, parent: str, restore_s: float) -> Record:
         settings = step.settings

@@ -34,7 +34,10 @@ def keeper_and_trial(tmp_path: Path, last_line: str) -> tuple[Bookkeeper, Table,
     error = tmp_path / "error.txt"
     error.write_text(f"Failure # 1\nTraceback\n  line\n{last_line}\n")
     trial = SimpleNamespace(
-        config={TRIAL: SimpleNamespace(name="0000")}, error_file=str(error), last_result={}
+        config={TRIAL: SimpleNamespace(name="0000")},
+        error_file=str(error),
+        last_result={},
+        run_metadata=SimpleNamespace(),
     )
     return Bookkeeper(table, view, tmp_path, "ASHA"), table, trial
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from thaw.results import SEARCH, TABLE, Journal, Row, Table, count, read_search, write_search
+from thaw.reading import SEARCH, TABLE
+from thaw.results import Journal, Row, Table, count, read_search, write_search
 from training.errors import UserError
 
 SEARCHED = {"metric": "val_accuracy", "mode": "max", "options": {}}

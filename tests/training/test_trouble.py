@@ -198,5 +198,5 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
 )
 def test_a_secret_in_a_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UserError, match="its URL holds a secret") as told:
-        Files(url)
+        Files(url, kind="results")
     assert "hush" not in str(told.value)

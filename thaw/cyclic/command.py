@@ -45,6 +45,7 @@ def cyclic(
 
     from analysis.files import write_report
     from thaw.analysis_commands import user_errors
+    from thaw.console import harmless
     from thaw.cyclic.options import Options
     from thaw.cyclic.reading import read_trials
     from thaw.cyclic.report import report
@@ -56,5 +57,5 @@ def cyclic(
         trials = read_trials([Path(folder) for folder in results], store)
         document = report(trials, options, date.today())
         written = write_report(document, Path(out))
-    typer.echo(document.summary)
+    typer.echo(harmless(document.summary))
     typer.echo("\n" + "\n".join(str(path) for path in written if path.suffix != ".csv"))
