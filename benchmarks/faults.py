@@ -131,7 +131,14 @@ class Scene:
     def rows(self) -> dict[str, tuple[str, ...]]:
         """Return what each trial came to."""
         with (self.folder / "out" / "trials.csv").open(newline="", encoding="utf-8") as file:
-            columns = ("status", "best", "last", "epochs", "lr", "head_lr")
+            columns = (
+                "status",
+                "best_val_accuracy",
+                "last_val_accuracy",
+                "epochs",
+                "lr",
+                "head_lr",
+            )
             return {r["trial"]: tuple(r[c] for c in columns) for r in csv.DictReader(file)}
 
     def twice(self) -> int:

@@ -71,11 +71,29 @@ def connected(address: str | None) -> Iterator[None]:
                 ray.init(address=address, runtime_env={"env_vars": _environment()}, **options)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
+        # Whoever asks for the State API finds this cluster, and no other one on the machine.
+        found = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
         try:
-            _check_state_api()
-            yield
+            with _in_environment(found):
+                _check_state_api()
+                yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _in_environment(named: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, and put back what they were."""
+    before = {name: os.environ.get(name) for name in named}
+    os.environ.update(named)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _environment() -> dict[str, str]:
@@ -124,19 +142,13 @@ def _own_address() -> Iterator[None]:
         "RAY_ADDRESS": f"{_LOOPBACK}:{port}",
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # for its processes; for this one below
     }
-    before = {name: os.environ.get(name) for name in named}
-    os.environ.update(named)
     clustered = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        yield
+        with _in_environment(named):
+            yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clustered
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _check_state_api() -> None:
@@ -146,7 +158,7 @@ def _check_state_api() -> None:
         try:
             list_nodes(limit=1, timeout=5)
             return
-        except (RayStateApiException, ConnectionError, OSError) as error:
+        except (RayStateApiException, ray.exceptions.RpcError, OSError) as error:
             if time.monotonic() > end:
                 raise UserError(
                     f"Ray's State API does not answer ({error}); install ray[default] and start "

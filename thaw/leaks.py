@@ -76,7 +76,10 @@ class Sweeper:
                 groups = _of_job(placement_group_table(), self._job)
                 if not groups:
                     continue
-                for name in leaks.found(groups, _occupied(), time.monotonic()):
+                occupied = _occupied()
+                if occupied.isdisjoint(groups):
+                    continue  # slots are in some of them: what does not know that is no answer
+                for name in leaks.found(groups, occupied, time.monotonic()):
                     remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(name)))
                     _log.warning("freed placement group %s, in which nobody was left", name)
             except (RayStateApiException, ConnectionError, ray.exceptions.RayError) as error:

@@ -51,7 +51,16 @@ class Story:
         ray_job(
             *("submit", "--no-wait", "--address", self.machines.jobs_url, "--working-dir", "."),
             *("--submission-id", name, "--runtime-env-json", json.dumps({"env_vars": variables})),
-            *("--", "thaw", "search", *arguments, "--address", "auto", "--device", "cpu"),
+            *(
+                "--",
+                "thaw",
+                "search",
+                *arguments,
+                "--address",
+                self.machines.address,
+                "--device",
+                "cpu",
+            ),
         )
 
     def status(self, name: str) -> str:

@@ -53,7 +53,7 @@ def tell(folder: Path, name: str) -> dict[str, Any]:
 
 
 def came_to(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
-    columns = ("trial", "status", "best", "last", "epochs", "lr", "head_lr")
+    columns = ("trial", "status", "best_val_accuracy", "last_val_accuracy", "epochs", "lr")
     return sorted(tuple(row[column] for column in columns) for row in rows)
 
 
