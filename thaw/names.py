@@ -14,6 +14,7 @@ _TAKEN = frozenset(
         "confirm.json",
         "optuna.db",
         "search.json",
+        "search.log",
         "segments.txt",
         "trainable.pkl",
         "trials.csv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -80,6 +81,8 @@ class Watching(Callback):
             **{self._table.metric: value},
             **({"decision": result["event"]} if result["event"] else {}),
         )
+        if result["incidents"]:
+            log("incident", level=logging.WARNING, trial=row.trial, what=result["incidents"])
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

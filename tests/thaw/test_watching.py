@@ -67,6 +67,7 @@ def result(segment: int, value: float, *, reused: bool, event: str = "") -> dict
         "cost_s": 2.5 * segment,
         "key": f"{segment:x}" * 64,
         "event": event,
+        "incidents": "",
     }
 
 
@@ -118,7 +119,8 @@ def test_the_log_tells_the_life_of_a_trial(exported: Exported, tmp_path: Path) -
     with search_log(tmp_path):
         watch = Watching(table, "x", num_trials=1)
         begin(table, watch, "0000")
-        report(table, watch, "0000", result(1, 0.5, reused=False, event="head settled"))
+        settled = result(1, 0.5, reused=False, event="head settled")
+        report(table, watch, "0000", settled | {"incidents": "worker 0 hung"})
         watch.on_trial_recover(0, [], trial("0000"))
         begin(table, watch, "0000")
         table.rows["0000"].status, table.rows["0000"].ended = "stopped", "stopped by ASHA"
@@ -127,6 +129,7 @@ def test_the_log_tells_the_life_of_a_trial(exported: Exported, tmp_path: Path) -
     assert [line["event"] for line in found] == [
         "trial began",
         "segment",
+        "incident",
         "trial is tried again",
         "trial goes on",
         "trial ended",
@@ -134,7 +137,8 @@ def test_the_log_tells_the_life_of_a_trial(exported: Exported, tmp_path: Path) -
     assert {line["trial"] for line in found} == {"0000"}
     assert found[0]["value.lr"] == 0.01
     assert (found[1]["segment"], found[1][METRIC], found[1]["decision"]) == (1, 0.5, "head settled")
-    assert (found[4]["why"], found[4]["segments_trained"]) == ("stopped by ASHA", 1)
+    assert (found[2]["what"], found[2]["level"]) == ("worker 0 hung", "warning")
+    assert (found[5]["why"], found[5]["segments_trained"]) == ("stopped by ASHA", 1)
 
 
 def test_ray_takes_the_metrics_without_a_cluster() -> None:
