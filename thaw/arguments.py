@@ -30,6 +30,20 @@ StoreOption = Annotated[
     str, typer.Option(help="Store of trained segments, a path or URL; shared by all searches.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Decides weights, order, augmentation, sampler.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"thaw {version('thaw')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+]
 WorkerLabels = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from thaw.analysis_commands import add_to as add_analysis
-from thaw.arguments import Data, Device, HangAfter, Preset, Seed, Sets, StoreOption, WorkerLabels
+from thaw.arguments import (
+    Data,
+    Device,
+    HangAfter,
+    Preset,
+    Seed,
+    Sets,
+    StoreOption,
+    VersionOption,
+    WorkerLabels,
+)
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
 from thaw.each import add_to as add_each
@@ -36,6 +46,11 @@ app = typer.Typer(
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130
+
+
+@app.callback()
+def top(version: VersionOption = False) -> None:
+    """Take the options that belong to no command; the text of the help is above."""
 
 
 @app.command(

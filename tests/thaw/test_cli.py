@@ -1,6 +1,7 @@
 """The command line: help with examples, and one line and exit code 2 for bad input."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def test_the_help_of_a_command_has_an_example_of_it(command: str) -> None:
 def test_the_help_names_every_command() -> None:
     text = in_help()
     assert [command for command in COMMANDS if command not in text] == []
+
+
+def test_it_says_its_version(thaw: Thaw) -> None:
+    code, out, _ = thaw("--version")
+    assert (code, out) == (0, f"thaw {version('thaw')}\n")
 
 
 @pytest.mark.parametrize("arguments", [("search",), ("search", STUDY, "--trials", "0"), ("fly",)])
