@@ -40,6 +40,7 @@ class Machines:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
+                "resources": {"driver": 1},  # as in the project's cluster files
                 "temp_dir": self._new_folder(),
                 "include_dashboard": True,
                 "dashboard_port": _free_port(),

@@ -116,7 +116,11 @@ class Bookkeeper(Callback):
         return bool(self._table.halted)
 
     def _row(self, trial: Any) -> Row:
-        return self._table.rows[trial.config[TRIAL].name]
+        """Return the trial's row; one whose slot was lost before it began gets it now."""
+        name = trial.config[TRIAL].name
+        if name not in self._table.rows:
+            self.on_trial_start(0, [], trial)
+        return self._table.rows[name]
 
 
 class Halt(Stopper):

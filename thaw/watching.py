@@ -98,7 +98,7 @@ class Watching(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Log that a trial is tried again."""
-        log("trial is tried again", trial=self._row(trial).trial)
+        log("trial is tried again", trial=trial.config[TRIAL].name)
 
     def _row(self, trial: Any) -> Row:
         return self._table.rows[trial.config[TRIAL].name]

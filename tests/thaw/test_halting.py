@@ -10,13 +10,14 @@ from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
+from tests.thaw.helpers import FACTS, spec
 from thaw import running
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.results import Row, Table
 from thaw.running import Run, run_trials
 from thaw.view import View
 from trainables.pool import Workers
-from trainables.slot import TRIAL
+from trainables.slot import TRIAL, Assignment
 from training.store import Store
 from training.trouble import StoreFull, StoreLost
 
@@ -68,6 +69,16 @@ def test_any_other_error_is_the_trials_own(tmp_path: Path) -> None:
     assert table.halted == ""
     keeper.on_trial_error(0, [], trial)
     assert table.rows["0000"].status == "failed"
+
+
+def test_a_trial_whose_slot_is_lost_before_it_begins_has_a_row(tmp_path: Path) -> None:
+    keeper, table, trial = keeper_and_trial(tmp_path, "ActorDiedError: the node was lost")
+    table.rows.clear()
+    trial.config = {TRIAL: Assignment("0000", spec(1e-3), FACTS), "lr": 1e-3}
+    trial.local_path = str(tmp_path / "0000")
+    keeper.on_trial_recover(0, [], trial)
+    keeper.on_trial_error(0, [], trial)
+    assert (table.rows["0000"].status, table.rows["0000"].values) == ("failed", {"lr": 1e-3})
 
 
 def run(tmp_path: Path) -> Run:
