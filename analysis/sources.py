@@ -20,6 +20,8 @@ TRIALS = frozenset({"trial", "status", "ended", "folder", "segments_trained"})
 _TRIALS_ONLY = "segments_trained"
 _SEARCH = frozenset({"study", "metric", "mode", "options"})
 _SEARCH_ONLY = '"options"'
+_EVENTS = '"event": "search began"'
+"""In the `search.log` of a thaw search, which tells of its trials once more."""
 _REPORT = "thaw_report"
 """Key in the `summary.json` of a report."""
 _SETTINGS = re.compile(r"param|config|args|settings|hyper", re.IGNORECASE)
@@ -35,7 +37,7 @@ class Other(NamedTuple):
     found: Found
     reason: str
     role: str = ""
-    """`settings`, `search`, `trials`, `error` or `report`."""
+    """`settings`, `search`, `trials`, `events`, `error` or `report`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def role_of(head: Head) -> str:
         return "error"
     if _TRIALS_ONLY in head.text and TRIALS.issubset(head.columns):
         return "trials"
+    if _EVENTS in head.text:
+        return "events"
     named = _SETTINGS.search(head.path.name) is not None
     if not (named or _REPORT in head.text or _SEARCH_ONLY in head.text):
         return ""
