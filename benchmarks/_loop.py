@@ -13,6 +13,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune import Callback
@@ -39,6 +40,7 @@ class Trial:
     local_path: str
     last_result: dict[str, Any] = field(default_factory=dict)
     error_file: None = None
+    run_metadata: SimpleNamespace = field(default_factory=SimpleNamespace)
 
 
 class Loop:
