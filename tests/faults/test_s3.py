@@ -237,6 +237,15 @@ class Interrupting:
         return stream
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let SIGINT be Ctrl-C: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_does_not_cut_a_file_off(s3: S3, folder: str) -> None:
     files = Files(s3.url(folder))
     files._fs = Interrupting(files._fs)
