@@ -17,6 +17,8 @@ from training.decoded import decoded
 
 NUM, SIZE = 240, 16
 BUILDER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 import sys, time
 from pathlib import Path
 from training.decoded import decoded
