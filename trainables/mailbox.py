@@ -102,7 +102,7 @@ class Mailbox:
             except TimeoutError:
                 self._ended = True
                 self._changed.notify_all()
-            if rank == 0:
+            if rank == 0 and number in self._jobs:
                 self._taken.add(number)
             return self._jobs.get(number)
 

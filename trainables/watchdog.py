@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -43,7 +44,7 @@ class Watchdog:
     def _watch(self) -> None:
         while True:
             self._at_work.wait()
-            threading.Event().wait(self._limit_s / _LOOKS)
+            time.sleep(self._limit_s / _LOOKS)
             silent_s = silence_s()
             if self._at_work.is_set() and silent_s > self._limit_s:
                 with suppress(Exception):  # nobody there to be told: it must end all the same
