@@ -11,8 +11,9 @@ when the slot has trained a segment since the last one and is in the middle of t
 - `twice`: segments that were trained to their end more often than once, over all injections (a
   segment under way when the fault comes begins again, and counts once);
 - `recover`: seconds from the fault to the end of the next segment, less the 0.5 s that a segment
-  takes here: for a hang with the time that it takes to be called one (3 s), for a frozen process
-  with Ray's (5 s), for a lost driver or head with the start of the next one.
+  takes here: for a hang or a frozen process with the 10 s after which it is called one (600 s by
+  default, and while other faults are injected), for a lost driver or head with the start of the
+  next one.
 
 `--write` puts the table into `docs/faults.md`.
 """
@@ -29,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,10 +49,7 @@ _WORKER = "ray::RayTrainWorker"
 _SEGMENT_S = 0.5
 _PATIENCE_S = 240.0
 _NOTICE_S = 30.0
-_ENVIRONMENT = {
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "5",
-    "RAY_DEDUP_LOGS": "0",
-}
+_NOTICED_S = "10"
 
 
 @dataclass
@@ -60,6 +58,9 @@ class Scene:
 
     folder: Path
     trials: int
+    options: tuple[str, ...] = ()
+    """More options of `thaw search`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
     machines: Machines = field(init=False)
     search: subprocess.Popen[str] | None = None
     recovered_s: list[float] = field(default_factory=list)
@@ -80,13 +81,13 @@ class Scene:
         first = [
             *(str(_SYSTEM), "--trials", str(self.trials), "--out", str(out)),
             *("--store", str(self.folder / "store"), "--scheduler", "none", "--sampler", "random"),
-            *("--max-concurrent", "1", "--hang-after", "3"),
+            *("--max-concurrent", "1", *self.options),
         ]
         arguments = ["--resume", str(out)] if (out / "search.json").exists() else first
         with (self.folder / "search.log").open("a", encoding="utf-8") as log:
             self.search = subprocess.Popen(
                 [_THAW, "search", *arguments, "--address", self.machines.address],
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **self.environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -239,6 +240,8 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "driver killed": kill_driver,
     "head lost": lose_head,
 }
+_OPTIONS = {"worker hangs": ("--hang-after", _NOTICED_S)}
+_ENVIRONMENTS = {"worker frozen": {"RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": _NOTICED_S}}
 _TINY = ("worker killed",)
 
 
@@ -254,7 +257,7 @@ class Outcome:
 
 def measure(kind: str, times: int, trials: int, calm: Scene, folder: Path) -> Outcome:
     """Inject one kind of fault `times` times into a search, and let it end."""
-    scene = Scene(folder, trials)
+    scene = Scene(folder, trials, _OPTIONS.get(kind, ()), _ENVIRONMENTS.get(kind, {}))
     try:
         scene.begin()
         for _ in range(times):

@@ -83,11 +83,11 @@ class Bookkeeper(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why the trial ended."""
-        _forget_averages(trial)
         row = self._row(trial)
         ended = trial.last_result.get("ended", "")
         if self._table.halted and not ended:
             return  # it is neither finished nor stopped: it goes on some day
+        self._watches.pop(row.trial, None)
         row.status = ended or "stopped"
         row.ended = ended
         if row.status == "stopped":
@@ -141,15 +141,6 @@ class Halt(Stopper):
     def stop_all(self) -> bool:
         """Tell whether the search came to a halt."""
         return bool(self._table.halted)
-
-
-def _forget_averages(trial: Any) -> None:
-    """Drop what Tune keeps for running averages of each metric: most of an ended trial's memory.
-
-    Two queues for each metric, in memory and pickled in each snapshot of the experiment. The
-    averages themselves stay, for whoever reads the results as Tune's.
-    """
-    trial.run_metadata.metric_n_steps = {}
 
 
 def _last_line(error_file: str | None) -> str:

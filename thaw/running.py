@@ -9,12 +9,14 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.cluster import slot_resources
+from thaw.forgetting import Forgetting
 from thaw.leaks import Sweeper
 from thaw.results import Table, count
 from thaw.scheduling import Pauses
@@ -136,6 +138,10 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
                 keeper,
                 StageImages(run.store, run.folder),
                 Watching(table, run.title, run.num_trials),
+                CSVLoggerCallback(),
+                JsonLoggerCallback(),
+                TBXLoggerCallback(),
+                Forgetting(),
             ],
             stop=Halt(table),
             verbose=0,

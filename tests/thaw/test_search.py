@@ -26,6 +26,7 @@ from thaw.options import Options
 from thaw.results import Table, read_search
 from thaw.search import search
 from thaw.unfreeze import UNFREEZE
+from trainables.slot import TRIAL
 from training.store import Store
 
 pytestmark = pytest.mark.ray
@@ -76,6 +77,14 @@ def test_tune_reads_the_folder(folder: Path) -> None:
     _, rows = read_search(folder / "out")
     ours = max(float(row["best_val_accuracy"]) for row in rows)
     assert best.metrics_dataframe["val_accuracy"].max() == pytest.approx(ours, abs=1e-6)
+
+
+def test_tune_keeps_little_of_trials_that_ended(folder: Path) -> None:
+    trials = ExperimentAnalysis(str(folder / "out")).trials
+    assert len(trials) == TRIALS
+    for trial in trials:
+        assert trial.config[TRIAL] == trial.last_result["config"][TRIAL] == "see schedule.yaml"
+        assert sum(map(len, trial.get_json_state())) < 15_000, trial
 
 
 def test_tensorboard_reads_scalars_and_hparams(folder: Path) -> None:
