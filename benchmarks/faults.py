@@ -15,7 +15,8 @@ when the slot has trained a segment since the last one and is in the middle of t
   default, and while other faults are injected), for a lost driver or head with the start of the
   next one.
 
-`--write` puts the table into `docs/faults.md`.
+A kind that cannot be measured is named with the end of its log, and the others go on. `--write`
+puts the rows into `docs/faults.md`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,7 @@ _SEGMENT_S = 0.5
 _PATIENCE_S = 240.0
 _NOTICE_S = 30.0
 _NOTICED_S = "10"
+_LOG_LINES = 25
 
 
 @dataclass
@@ -270,24 +272,39 @@ def measure(kind: str, times: int, trials: int, calm: Scene, folder: Path) -> Ou
     return Outcome(times, differing + scene.damaged(), scene.twice(), scene.recovered_s)
 
 
-def table(found: dict[str, Outcome]) -> list[list[str]]:
-    """Return header and rows."""
-    rows = [["fault", "injected", "results lost", "trained twice", "seconds to recover", "most"]]
+_HEADER = ["fault", "injected", "results lost", "trained twice", "seconds to recover", "most"]
+
+
+def table(found: Mapping[str, Outcome]) -> dict[str, list[str]]:
+    """Return kind -> its row."""
+    rows = {}
     for kind, outcome in found.items():
         median, most = statistics.median(outcome.recovered_s), max(outcome.recovered_s)
         counts = (outcome.times, outcome.lost, outcome.twice)
-        rows.append([kind, *map(str, counts), f"{median:.1f}", f"{most:.1f}"])
+        rows[kind] = [kind, *map(str, counts), f"{median:.1f}", f"{most:.1f}"]
     return rows
 
 
-def write_page(rows: list[list[str]]) -> None:
-    """Put the table between the two marks of `docs/faults.md`."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---|" + "---:|" * (len(rows[0]) - 1))
+def write_page(rows: Mapping[str, list[str]]) -> None:
+    """Put rows between the two marks of `docs/faults.md`; those of other kinds stay."""
     before, _, rest = _PAGE.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- end -->")
-    text = before + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- end -->" + after
-    _PAGE.write_text(text, encoding="utf-8")
+    old, _, after = rest.partition("<!-- end -->")
+    lines = {line.split("|")[1].strip(): line for line in old.splitlines()[2:]}
+    lines |= {kind: _line(row) for kind, row in rows.items()}
+    text = [_line(_HEADER), "|---|" + "---:|" * (len(_HEADER) - 1)]
+    text += [lines[kind] for kind in FAULTS if kind in lines]
+    page = before + "<!-- table -->\n" + "\n".join(text) + "\n<!-- end -->" + after
+    _PAGE.write_text(page, encoding="utf-8")
+
+
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(row) + " |"
+
+
+def _failure(kind: str, error: Exception, folder: Path) -> str:
+    """Return why a kind could not be measured, with the end of the search's log."""
+    log = (folder / "search.log").read_text(encoding="utf-8").splitlines()[-_LOG_LINES:]
+    return "\n".join([f"{kind}: not measured: {error}", *log])
 
 
 def main() -> None:
@@ -311,23 +328,30 @@ def main() -> None:
         calm.begin()
         calm.finish()
         for number, kind in enumerate(kinds):
-            found[kind] = measure(kind, times, trials, calm, Path(name) / f"fault{number}")
+            place = Path(name) / f"fault{number}"
+            try:
+                found[kind] = measure(kind, times, trials, calm, place)
+            except (RuntimeError, TimeoutError) as error:
+                print(_failure(kind, error, place), flush=True)
+                continue
             print(f"{kind}: {found[kind]}", flush=True)
-    rows = table(found)
-    shown = Table(*rows[0], title="faults", title_justify="left")
-    for row in rows[1:]:
+            if arguments.write:
+                write_page(table({kind: found[kind]}))
+    shown = Table(*_HEADER, title="faults", title_justify="left")
+    for row in table(found).values():
         shown.add_row(*row)
     Console().print(shown)
-    if arguments.write:
-        write_page(rows)
     figures = {
         "kinds": float(len(found)),
-        "injected_least": float(min(outcome.times for outcome in found.values())),
+        "not_measured": float(len(kinds) - len(found)),
+        "injected_least": float(min((outcome.times for outcome in found.values()), default=0)),
         "results_lost": float(sum(outcome.lost for outcome in found.values())),
         "trained_twice": float(sum(outcome.twice for outcome in found.values())),
-        "recover_s_worst_median": max(statistics.median(o.recovered_s) for o in found.values()),
+        "recover_s_worst_median": max(
+            (statistics.median(o.recovered_s) for o in found.values()), default=0.0
+        ),
     }
-    report("faults", figures, {"results_lost": ("<=", 0.0)})
+    report("faults", figures, {"results_lost": ("<=", 0.0), "not_measured": ("<=", 0.0)})
 
 
 if __name__ == "__main__":
