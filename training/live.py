@@ -17,6 +17,9 @@ from training.settings import Settings
 from training.shape import Shape, put
 from training.task import Task
 
+_MOST_GRAPHS = 1024
+"""Graphs that torch may make of a model; past that it goes on uncompiled, with other last bits."""
+
 
 class Live:
     """Models, optimizers and averaged weights, brought into the shape that settings ask for.
@@ -192,6 +195,8 @@ class Live:
 
     def _compile(self, name: str, model: nn.Module) -> nn.Module:
         if name not in self._compiled:
+            torch._dynamo.config.recompile_limit = _MOST_GRAPHS
+            torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
             compiled: Any = torch.compile(model, dynamic=False)  # what came before changes no bits
             self._compiled[name] = compiled
         return self._compiled[name]

@@ -54,6 +54,15 @@ def test_a_second_trial_compiles_nothing_anew(compiled: list[int], tmp_path: Pat
     assert len(compiled) == first, f"{len(compiled) - first} graphs were compiled anew"
 
 
+def test_more_graphs_than_torch_keeps_by_itself(compiled: list[int], tmp_path: Path) -> None:
+    """Each batch size has a graph of its own, whatever was compiled before."""
+    sizes = (1, 2, 3, 4, 6, 8, 12, 16, 24, 48)  # they divide 48 images
+    stages = (stage(name=str(n), epochs=1, batch_size=n, batchnorm="eval_all") for n in sizes)
+    plan = schedule(*stages, compute={"compile": True})
+    run(plan, Store(str(tmp_path)), TINY)
+    assert len(compiled) == len(sizes)
+
+
 def test_a_second_trial_has_the_weights_of_a_new_trainer(tmp_path: Path) -> None:
     plans = [
         schedule(*TWO_HEADS, compute={"channels_last": True}),
