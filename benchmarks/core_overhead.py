@@ -35,7 +35,7 @@ from training.randomness import derive, generator
 from training.schedule import Schedule, Stage
 from training.segment import train_segment
 from training.settings import Place, Settings
-from training.task import facts_of
+from training.task import Task, facts_of
 
 _DATA, _LR, _DECAY = "source", 1e-3, 1e-4
 _INSTANCES = 4
@@ -111,12 +111,12 @@ def build_sides(task: Classification, settings: Settings, first: str) -> dict[st
     return {name: build[name](task, settings) for name in sorted(build, key=first.__ne__)}
 
 
-def core_side(task: Classification, settings: Settings) -> Side:
+def core_side(task: Task, settings: Settings) -> Side:
     """Return the core's loop."""
     live = Live(task, seed=0, device=settings.place.device)
     live.prepare(settings)
     going_on = replace(settings, fresh_optimizer=False)
-    return Side(lambda: train_segment(live, task, going_on, seed=0), live.models["model"])
+    return Side(lambda: train_segment(live, task, going_on, seed=0), live.models[settings.model])
 
 
 def raw_side(task: Classification, settings: Settings) -> Side:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import IO, Any
 
 from pyarrow import fs
 
@@ -24,6 +26,8 @@ _CHECK_S = 20.0
 STORE = "THAW_STORE"
 """Environment variable with the URL of a store whose password was not written down."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Writer = Callable[[IO[bytes]], object]
+"""Writes to a file that can seek; it may be called again where storage failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +108,13 @@ class Files:
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes | Writer) -> None:
         """Write a file that is seen whole or not at all; raise `StoreFull` where there is no room.
 
-        On a disk it is written aside and renamed.
+        On a disk it is written aside and renamed, by a `Writer` without a copy in memory.
         """
-        self._patience.call(lambda: (self._replace if self.local else self._put)(path, data))
+        write: Writer = (lambda file: file.write(data)) if isinstance(data, bytes) else data
+        self._patience.call(lambda: (self._replace if self.local else self._put)(path, write))
 
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""
@@ -130,32 +135,38 @@ class Files:
         with self._fs.open_input_file(self.full(path)) as file:
             return bytes(file.read())
 
-    def _replace(self, path: str, data: bytes) -> None:
+    def _replace(self, path: str, write: Writer) -> None:
         target = self.full(path)
         aside = f"{target}.{uuid.uuid4().hex}"
+        num_bytes = 0
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(aside, "xb") as file:
-                file.write(data)
+                try:
+                    write(file)
+                finally:
+                    num_bytes = file.tell()
             os.replace(aside, target)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            raise self._no_room(len(data), os.strerror(error.errno)) from None
+            raise self._no_room(num_bytes, os.strerror(error.errno)) from None
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(aside)
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, write: Writer) -> None:
         """Write an object, in a thread of its own, where no Ctrl-C comes in between.
 
         Whatever ends a pyarrow stream, its `with` and its destructor too, completes the object with
         what was written so far; there is no way to call it off.
         """
+        buffer = io.BytesIO()
+        write(buffer)
         with ThreadPoolExecutor(1) as alone:
-            alone.submit(self._write_stream, path, data).result()
+            alone.submit(self._write_stream, path, buffer.getbuffer()).result()
 
-    def _write_stream(self, path: str, data: bytes) -> None:
+    def _write_stream(self, path: str, data: memoryview) -> None:
         stream = self._fs.open_output_stream(self.full(path))
         stream.write(data)
         stream.close()
@@ -163,7 +174,7 @@ class Files:
     def _no_room(self, num_bytes: int, reason: str) -> StoreFull:
         free = shutil.disk_usage(_existing(self._root)).free
         return StoreFull(
-            f"{self._name}: no room for {shown_bytes(num_bytes)} ({reason}; "
+            f"{self._name}: no room for {shown_bytes(num_bytes)} or more ({reason}; "
             f"{shown_bytes(free)} free); what is in it is whole: make room, for example by "
             f"`thaw store prune {self._url} --budget SIZE`, and go on"
         )

@@ -14,7 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 from training.optimizers import build_optimizer
 from training.randomness import derive
 from training.settings import Settings
+from training.shape import Shape, put
 from training.task import Task
+
+_MOST_GRAPHS = 1024
+"""Graphs that torch may make of a model; past that it goes on uncompiled, with other last bits."""
 
 
 class Live:
@@ -32,19 +36,29 @@ class Live:
         self._seed = seed
         self.device = device
         self._layers = task.layers()
+        self._shapes: dict[str | None, Shape] = {}
         self._compiled: dict[str, nn.Module] = {}
         self._splits: dict[tuple[str, int, int | None], int] = {}
         self.start()
 
     def start(self) -> None:
-        """Go back to the state before any training."""
-        self.models = self._task.build(self._seed).to(self.device)
+        """Go back to the state before any training, in the modules that are there.
+
+        They stay the same from trial to trial, and so does the code that was compiled for them.
+        """
+        built = self._task.build(self._seed)
+        if not self._shapes:
+            self.models = built.to(self.device)
+            self._shapes[None] = Shape(self.models)
+        else:
+            self._shapes[None].restore()
+            put(built.state_dict(), self.models)
+            self.models.zero_grad(set_to_none=True)
         self.optimizer: torch.optim.Optimizer | None = None
         self._parked: dict[str, Any] = {}
         self.averaged: nn.Module | None = None
         self._data: str | None = None
         self._trained: str | None = None
-        self._compiled.clear()
 
     def load(self, state: dict[str, Any], settings: Settings) -> None:
         """Take over a saved state; `settings` are those of the segment that made it."""
@@ -145,8 +159,13 @@ class Live:
         if self._data != data:
             self._task.adapt(self.models, data, derive(self._seed, 0, f"head {data}"))
             self.models.to(self.device)
+            if data in self._shapes:
+                values = self.models.state_dict()
+                self._shapes[data].restore()
+                put(values, self.models)
+            else:
+                self._shapes[data] = Shape(self.models)
             self._data = data
-            self._compiled.clear()
 
     def _restart(self, settings: Settings) -> None:
         """Put the model back to how the task builds it, with weights of its own."""
@@ -176,7 +195,10 @@ class Live:
 
     def _compile(self, name: str, model: nn.Module) -> nn.Module:
         if name not in self._compiled:
-            self._compiled[name] = torch.compile(model)  # type: ignore[assignment]
+            torch._dynamo.config.recompile_limit = _MOST_GRAPHS
+            torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
+            compiled: Any = torch.compile(model, dynamic=False)  # what came before changes no bits
+            self._compiled[name] = compiled
         return self._compiled[name]
 
     def _freeze(self, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 Number = Annotated[int, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-_LEFT_OUT = frozenset({"peak_bytes", "tables"})
+_LEFT_OUT = frozenset({"save_s", "write_s", "peak_bytes", "tables"})
 _OPTIONAL = _LEFT_OUT | {"micro_batches"}
 
 
@@ -43,6 +43,10 @@ class Record:
     """Seconds of evaluation."""
     restore_s: Seconds
     """Seconds spent on restoring the parent's state; 0 where it was live."""
+    save_s: Seconds = 0.0
+    """Seconds for which saving the state held everything up; 0 in records that do not know."""
+    write_s: Seconds = 0.0
+    """Seconds in which the state was encoded and written, most of them beside the evaluation."""
     micro_batches: Number = 0
     """Micro-batches of a step over all processes, more than the settings say where memory ran out;
     0 in records that do not know."""
@@ -55,10 +59,11 @@ class Record:
     @property
     def device_s(self) -> float:
         """Return seconds times devices held."""
-        return (self.train_s + self.eval_s + self.restore_s) * self.world_size
+        seconds = self.train_s + self.eval_s + self.restore_s + self.save_s
+        return seconds * self.world_size
 
     def plain(self) -> dict[str, Any]:
-        """Return plain data for JSON; without tables and peak where there are none."""
+        """Return plain data for JSON, without what is optional where there is none of it."""
         plain = asdict(self)
         return {name: plain[name] for name in plain if name not in _LEFT_OUT or plain[name]}
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from threading import Event
 from typing import Any
 
 from training.encoding import decode_record, decode_state, encode_record, encode_state
@@ -98,15 +100,30 @@ class Store:
         Raises `StoreTrouble` where that cannot be: `StoreFull` where there is no room, and then
         nothing new is left in the store. A state whose record is lost is not seen, and is replaced.
         """
-        self.files.write(_path(record.key, "state"), encode_state(state))
+        self.publish_state(record.key, state)
+        self.publish_record(record)
+
+    def publish_state(self, key: str, state: dict[str, Any], stop: Event | None = None) -> None:
+        """Write the state of a segment, which nobody sees before the record is there.
+
+        Raises `StoreTrouble` as `publish` does, and `Stopped` soon after `stop` is set.
+        """
+        self.files.write(_path(key, "state"), partial(encode_state, state, stop=stop))
+
+    def publish_record(self, record: Record) -> None:
+        """Write the record of a segment whose state is written; raises `StoreTrouble` likewise."""
         try:
             self.files.write(_path(record.key, "record.json"), encode_record(record))
         except StoreFull:
-            with suppress(StoreTrouble):
-                if self.record(record.key) is None:
-                    self.drop_state(record.key)
+            self.forsake(record.key)
             raise
         self._records[record.key] = record
+
+    def forsake(self, key: str) -> None:
+        """Delete the state of `key`, if it can be, unless there is a record of it."""
+        with suppress(StoreTrouble):
+            if self.record(key) is None:
+                self.drop_state(key)
 
     def drop_state(self, key: str) -> None:
         """Delete the state of `key`, if there is one; its record stays."""

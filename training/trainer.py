@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from training.confusion import CONFUSION, Rows, kept
 from training.live import Live
 from training.record import Record
+from training.saving import Saving
 from training.segment import evaluate_segment, read, train_segment, world_rank
 from training.settings import Place, Settings
 from training.store import Store
@@ -56,7 +58,7 @@ class Trainer:
             parent = path[index - 1].key if index else self._root
             record = self._segment(path[index], parent, restore_s if index == begin else 0.0)
             if world_rank() == 0:
-                self._store.publish(record, self._live.capture())
+                self._store.publish_record(record)
         return record
 
     def _reach(self, path: Sequence[Step]) -> int:
@@ -89,6 +91,7 @@ class Trainer:
         return True
 
     def _segment(self, step: Step, parent: str, restore_s: float) -> Record:
+        """Train and evaluate; the state, which an evaluation leaves alone, is saved beside it."""
         settings = step.settings
         self._key = None  # until the segment is whole, the live state has no name
         on_cuda = settings.place.device == "cuda"
@@ -97,8 +100,10 @@ class Trainer:
         started = time.perf_counter()
         train, _ = read(train_segment(self._live, self._task, settings, self._seed), settings)
         trained = time.perf_counter()
-        val, tables = read(evaluate_segment(self._live, self._task, settings), settings)
-        self._key = step.key
+        with self._saving(step.key) as saving:
+            val, tables = read(evaluate_segment(self._live, self._task, settings), settings)
+            evaluated = time.perf_counter()
+            self._key = step.key
         return Record(
             key=step.key,
             parent=parent,
@@ -110,12 +115,20 @@ class Trainer:
             lr_last=settings.lrs[-1],
             world_size=settings.place.world_size,
             train_s=trained - started,
-            eval_s=time.perf_counter() - trained,
+            eval_s=evaluated - trained,
             restore_s=restore_s,
+            save_s=saving.save_s if saving else 0.0,
+            write_s=saving.write_s if saving else 0.0,
             micro_batches=self._live.micro_batches(settings),
             peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
             tables={f"val_{name}": _rows(name, table) for name, table in tables.items()},
         )
+
+    def _saving(self, key: str) -> AbstractContextManager[Saving | None]:
+        """Return what saves the live state; the first rank does."""
+        if world_rank() != 0:
+            return nullcontext()
+        return Saving(self._store, key, self._live.capture())
 
     def _everywhere(self, here: bool) -> bool:
         """Return whether `here` holds on every rank, so that all of them take the same way."""

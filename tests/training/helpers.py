@@ -28,7 +28,7 @@ from training.trainer import Trainer
 from training.walk import Visit, foresee, walk
 
 NUM_CLASSES = {"source": 3, "target": 4}
-SECONDS = ("train_s", "eval_s", "restore_s", "peak_bytes")
+SECONDS = ("train_s", "eval_s", "restore_s", "save_s", "write_s", "peak_bytes")
 
 
 class TinyTask:
