@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from tests.training.helpers import facts, keys, outcome, part_of, run, same, state, trainer, weights
 from training.backbone import Backbone
@@ -251,6 +252,21 @@ def test_modules_are_in_the_mode_they_were_in() -> None:
     before = {name: m.training for name, m in live.models.named_modules()}
     train_segment(live, TASK, replace(settings, fresh_optimizer=False), seed=0)
     assert {name: m.training for name, m in live.models.named_modules()} == before
+
+
+def num_reads(batch_size: int) -> int:
+    """Return how often a value was read in a segment on kept features."""
+    fields = {"batch_size": batch_size, "optimizer": {"kind": "sgd"}}
+    settings = all_settings(plan(HEAD | fields), TASK)[0]
+    live = Live(TASK, 0, "cpu")
+    train_segment(live, TASK, settings, seed=0)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        train_segment(live, TASK, settings, seed=0)
+    return sum(e.count for e in profiled.key_averages() if e.key == "aten::_local_scalar_dense")
+
+
+def test_twice_the_steps_read_no_more_values() -> None:
+    assert num_reads(64) == num_reads(32)
 
 
 def test_those_not_used_for_longest_go_first() -> None:
