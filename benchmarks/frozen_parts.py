@@ -51,7 +51,7 @@ def main() -> None:
     if arguments.only:
         print(json.dumps(memory_of(arguments, arguments.only)))
         return
-    memory = {side: _in_a_process(arguments, side) for side in SIDES}
+    memory = {side: memory_in_a_process(arguments, side) for side in SIDES}
     times = by_turns(arguments, rounds)
     ratios = {
         side: median(a / b for a, b in zip(times[side], times["full"], strict=True))
@@ -121,7 +121,7 @@ def side_of(task: Classification, name: str, batch: int, device: str) -> tuple[L
 
 def by_turns(arguments: argparse.Namespace, rounds: int) -> dict[str, list[float]]:
     """Return for each side, and for the forward pass alone, the seconds a step of each round."""
-    task = _task(arguments)
+    task = task_of(arguments)
     runs: dict[str, Callable[[], object]] = {}
     for name in SIDES:
         live, settings = side_of(task, name, arguments.batch, arguments.device)
@@ -161,7 +161,7 @@ def _forward(live: Live, task: Classification, settings: Settings) -> Callable[[
 
 def memory_of(arguments: argparse.Namespace, name: str) -> dict[str, float]:
     """Return the peak of an epoch in MB, above weights and images, and of the whole process."""
-    task = _task(arguments)
+    task = task_of(arguments)
     live, settings = side_of(task, name, arguments.batch, arguments.device)
     if arguments.device == "cuda":
         torch.cuda.synchronize()
@@ -194,7 +194,8 @@ def peak_bytes(profiled: profile) -> int:
     return peak
 
 
-def _in_a_process(arguments: argparse.Namespace, side: str) -> dict[str, float]:
+def memory_in_a_process(arguments: argparse.Namespace, side: str) -> dict[str, float]:
+    """Return what `memory_of` does, from a process of its own."""
     options = {name: getattr(arguments, name) for name in ("model", "size", "batch", "device")}
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "benchmarks.frozen_parts", "--only", side, *flags]
@@ -220,7 +221,8 @@ def _show(
     Console().print(table)
 
 
-def _task(arguments: argparse.Namespace) -> Classification:
+def task_of(arguments: argparse.Namespace) -> Classification:
+    """Return digits at the size asked for, on the device, and set torch to one thread."""
     torch.set_num_threads(1)
     task = Classification(ClassifierConfig(model=arguments.model, image_size=arguments.size))
     if _STEPS * arguments.batch > task.num_train()[_DATA]:

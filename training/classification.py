@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from training.backbone import Backbone, backbone_of
 from training.checkpoints import file_digest, load_weights
 from training.checks import check_classes, check_loss, why_not
 from training.classes import class_weights, cross_entropy, num_right
@@ -19,6 +20,7 @@ from training.config import Config
 from training.confusion import CONFUSION, MOST_CLASSES, counted
 from training.digits import load_digits
 from training.errors import UserError, unknown
+from training.features import FeatureCache, Features, check_features, extract, name_of
 from training.folder import load_folder
 from training.images import LabelledData, augment, prepare
 from training.layers import Layers, layers_by_pattern, layers_of_timm
@@ -30,6 +32,7 @@ from training.settings import Settings
 from training.task import Totals
 
 _EVAL_BATCH = 256
+_MEAN, _STD = 0.5, 0.25
 
 
 class ClassifierConfig(Config):
@@ -62,6 +65,8 @@ class Classification:
         layer_groups(config)
         self._data = _load(config)
         self._weights: dict[tuple[str, float, str], Tensor] = {}
+        self._cache = FeatureCache()
+        self._features: dict[str, Features] = {}
 
     def identity(self) -> dict[str, Any]:
         """Return the configuration without paths: the fingerprint stands for those."""
@@ -113,6 +118,40 @@ class Classification:
         channels = self._data[stage.data].train.pixels.shape[1]
         _check_size(self.config, stage, where, channels, micro_batch)
 
+    def backbones(self) -> dict[str, Backbone]:
+        """Return what the model has before its classifier, where its features can be kept."""
+        channels = next(iter(self._data.values())).train.pixels.shape[1]
+        found = _backbone(self.config.model_dump_json(), channels)
+        return {} if found is None else {"model": found}
+
+    def keep_features(
+        self, split: str, model: nn.Module, settings: Settings, *, frozen: str, used: Tensor | None
+    ) -> None:
+        """Have the features of the images of a split at hand; see `training.features`."""
+        data, backbone = self._data[settings.data], self.backbones()["model"]
+        images = data.train if split == "train" else data.val
+
+        def prepared(chosen: Tensor) -> Tensor:
+            return self._prepare(images.pixels[chosen], settings)
+
+        def make() -> Features:
+            device = images.labels.device
+            num = len(images)
+            made = extract(model, backbone, prepared, num=num, used=used, device=device)
+            if split == "train":
+                check_features(model, backbone, prepared, made, used=used, settings=settings)
+            return made
+
+        name = name_of(
+            split,
+            settings,
+            data=self.fingerprint(),
+            frozen=frozen,
+            preparation=[self.config.model, self.config.image_size, _MEAN, _STD],
+            used=used,
+        )
+        self._features[split] = self._cache.of(name, make)
+
     def build(self, seed: int) -> nn.ModuleDict:
         """Return the model with its starting weights; the head comes with the first data set."""
         torch.manual_seed(derive(seed, 0, "weights"))
@@ -136,7 +175,10 @@ class Classification:
     ) -> tuple[Tensor, Totals]:
         """Return mean cross entropy over the images `chosen`, and how many were right."""
         data, terms = self._data[settings.data].train, dict(settings.loss)
-        images = self._augmented(chosen, own_draws(draws), settings)
+        if settings.compute.cache_features:
+            images = self._features["train"][chosen]  # (B, features), and the head takes them
+        else:
+            images = self._augmented(chosen, own_draws(draws), settings)
         labels: Tensor | Mixed = data.labels[chosen]  # (B,)
         if settings.augment.mixes:
             other = partners(draws)
@@ -167,7 +209,11 @@ class Classification:
             totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
         for chosen in beating(mine.split(_EVAL_BATCH)):
             labels = images.labels[chosen]
-            logits = models["model"](self._prepare(images.pixels[chosen], settings)).float()
+            if settings.compute.cache_features:
+                inputs = self._features["val"][chosen]
+            else:
+                inputs = self._prepare(images.pixels[chosen], settings)
+            logits = models["model"](inputs).float()
             totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
             totals["right"] += num_right(logits, labels)
             if num_classes <= MOST_CLASSES:
@@ -207,8 +253,8 @@ class Classification:
     def _prepare(self, pixels: Tensor, settings: Settings) -> Tensor:
         return prepare(
             pixels,
-            mean=0.5,
-            std=0.25,
+            mean=_MEAN,
+            std=_STD,
             image_size=settings.image_size,
             channels_last=settings.compute.channels_last,
         )
@@ -227,6 +273,15 @@ def _layer_groups(config_json: str) -> Layers:
     if config.layers is None:
         return layers_of_timm(model)
     return layers_by_pattern(model, config.layers)
+
+
+@lru_cache(maxsize=8)
+def _backbone(config_json: str, channels: int) -> Backbone | None:
+    config = ClassifierConfig.model_validate_json(config_json)
+    with torch.device("meta"):
+        model = _create(config, channels, pretrained=False)
+    size = config.image_size
+    return backbone_of(model, layer_groups(config), (1, channels, size, size))
 
 
 def _check_size(

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from training.backbone import Backbone, BackboneNames
 from training.optimizers import build_optimizer
 from training.randomness import derive
 from training.settings import Settings
@@ -39,6 +40,8 @@ class Live:
         self._shapes: dict[str | None, Shape] = {}
         self._compiled: dict[str, nn.Module] = {}
         self._splits: dict[tuple[str, int, int | None], int] = {}
+        self._backbones: dict[str, Backbone] = dict(getattr(task, "backbones", dict)())
+        self._names = BackboneNames()
         self.start()
 
     def start(self) -> None:
@@ -46,6 +49,7 @@ class Live:
 
         They stay the same from trial to trial, and so does the code that was compiled for them.
         """
+        self._names.forget()
         built = self._task.build(self._seed)
         if not self._shapes:
             self.models = built.to(self.device)
@@ -62,6 +66,7 @@ class Live:
 
     def load(self, state: dict[str, Any], settings: Settings) -> None:
         """Take over a saved state; `settings` are those of the segment that made it."""
+        self._names.forget()
         self._shape(settings.data)
         self.models.load_state_dict(state["models"])
         self._trained = settings.model
@@ -75,6 +80,8 @@ class Live:
 
     def prepare(self, settings: Settings) -> None:
         """Make everything ready to train a segment with `settings`."""
+        if settings.restart or not settings.compute.cache_features:
+            self._names.forget()
         if self._data != settings.data:
             self._shape(settings.data)
             self.averaged = self.optimizer = None
@@ -128,8 +135,13 @@ class Live:
             torch.cuda.empty_cache()
 
     def forward(self, settings: Settings) -> dict[str, nn.Module]:
-        """Return the models as the training step calls them: compiled and wrapped for DDP."""
+        """Return the models as the training step calls them: compiled and wrapped for DDP.
+
+        Where features are kept, the one that trains is its head alone.
+        """
         forward = dict(self.models.items())
+        if settings.compute.cache_features:
+            forward[settings.model] = self.head(forward[settings.model], settings)
         if settings.compute.compile:
             forward = {name: self._compile(name, model) for name, model in forward.items()}
         if settings.place.world_size > 1:
@@ -147,6 +159,22 @@ class Live:
             model.eval()
         return models
 
+    def head(self, model: nn.Module, settings: Settings) -> nn.Module:
+        """Return the head of the trained model, or of its averaged weights."""
+        return model.get_submodule(self._backbones[settings.model].head)
+
+    def backbone_name(self, settings: Settings) -> str:
+        """Return the SHA-256 of what the trained model has before its head."""
+        name = settings.model
+        return self._names.of(name, self.models[name], self._backbones[name])
+
+    def averages_the_head_alone(self, settings: Settings) -> bool:
+        """Tell whether the averaged weights, if any, are the trained ones before the head."""
+        name = settings.model
+        return self.averaged is None or self._names.alike(
+            name, self.models[name], self.averaged, self._backbones[name]
+        )
+
     @torch.no_grad()
     def average(self, decay: float) -> None:
         """Move the averaged weights towards the trained ones by one step."""
@@ -157,6 +185,7 @@ class Live:
     def _shape(self, data: str) -> None:
         """Give the models the head of `data`; a head that is new is seeded by the data's name."""
         if self._data != data:
+            self._names.forget()
             self._task.adapt(self.models, data, derive(self._seed, 0, f"head {data}"))
             self.models.to(self.device)
             if data in self._shapes:

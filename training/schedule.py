@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from training.actions import Reaction, RollBack
+from training.backbone import Backbone, realised
 from training.config import Config
 from training.course import Course, fold
 from training.curves import Constant, Curve, WarmUp, factors
@@ -154,6 +155,8 @@ class Facts:
     place: Place
     absent: tuple[tuple[str, str], ...] = ()
     """(loss term, why its weight must be 0)."""
+    backbones: tuple[tuple[str, Backbone], ...] = ()
+    """(model, what is in front of its head), for models whose features can be kept."""
 
 
 class Fork(Config):
@@ -337,7 +340,7 @@ def _realise(
     trainable = [value for value in multipliers.values() if value != "frozen"]
     # One multiplier for all that trains is a smaller LR: the same settings must look the same.
     scale = trainable[0] if len(set(trainable)) == 1 else 1.0
-    return Settings(
+    settings = Settings(
         index=sum(before.epochs for before in stages[:number]) + epoch,
         model=stage.model,
         data=stage.data,
@@ -364,6 +367,7 @@ def _realise(
         place=facts.place,
         restart=stage.restart and epoch == 0,
     )
+    return realised(settings, dict(facts.backbones))
 
 
 def _factors(

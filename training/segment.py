@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.features import evaluated, have_features
 from training.live import Live
 from training.order import epoch_order
 from training.pulse import beat
@@ -24,6 +25,8 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     runs out of memory is done again in smaller micro-batches (`_gradients`).
     """
     live.prepare(settings)
+    autocast = _precision(live, settings)
+    have_features(live, task, settings, seed, autocast)
     forward = live.forward(settings)
     optimizer = live.optimizer
     assert optimizer is not None
@@ -31,7 +34,6 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
-    autocast = _precision(live, settings)
     totals: Totals = {}
     for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
         beat()
@@ -104,8 +106,9 @@ def _summed(
 def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
     """Return the totals over this rank's share of the validation examples."""
     autocast = _precision(live, settings)
+    models, settings = evaluated(live, task, settings, autocast)
     with autocast:
-        return task.evaluate(live.evaluated(settings), settings, world_rank())
+        return task.evaluate(models, settings, world_rank())
 
 
 def add(totals: Totals, sums: Totals) -> None:

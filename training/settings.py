@@ -45,6 +45,10 @@ class Compute(Config):
     """Keep images and convolutions in NHWC order."""
     compile: bool = False
     """Run the model through `torch.compile`."""
+    cache_features: bool = False
+    """Run a frozen backbone once over the images, and train the head on the features it made. Used
+    in stages that train the classifier alone, without random augmentation, dropout or BatchNorm in
+    mode `train`; off in others. See `training.features`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +119,8 @@ class Settings:
             data[name] = dict(_dumped(data[name]))
         if not self.restart:
             del data["restart"]  # keys are older than this field
+        if not self.compute.cache_features:
+            del data["compute"]["cache_features"]  # and than this one
         return data | {"place": dict(vars(self.place))}
 
 

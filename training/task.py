@@ -26,8 +26,9 @@ class Task(Protocol):
     """What is learned. One object serves all trials of a task in a process.
 
     It may also have `absent_terms()`: loss term -> why its weight must be 0 as it is configured;
-    `examples()`: the images and true masks of which it draws predictions; and `data_digest`, which
-    names the content of its data alone and goes into exported checkpoints.
+    `examples()`: the images and true masks of which it draws predictions; `data_digest`, which
+    names the content of its data alone and goes into exported checkpoints; and what
+    `training.features.FeatureTask` says, where features of a frozen backbone can be kept.
     """
 
     @property
@@ -101,6 +102,7 @@ def facts_of(task: Task, *, seed: int, place: Place) -> Facts:
         loss=tuple(task.loss_terms().items()),
         place=place,
         absent=tuple(getattr(task, "absent_terms", dict)().items()),
+        backbones=tuple(getattr(task, "backbones", dict)().items()),
     )
 
 
