@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,10 +46,14 @@ def first_trial(name: str, pairs: Sequence[str], data: str | None) -> Trial:
     spec = TrialSpec(system=found.system, task=task, schedule=schedule)
     prepare(system(found.system), config)
     facts = spec.facts(place)
-    segments, sizes = _segments(schedule, facts), _sizes(spec)
-    stage, settings = max(
-        segments, key=lambda one: (_trained(one[1], sizes), one[1].data == schedule.objective)
-    )
+    segments, sizes = _segments(spec.schedule, facts), _sizes(spec)
+
+    def weight(segment: tuple[str, Settings]) -> tuple[float, ...]:
+        settings = segment[1]
+        size = settings.image_size or math.inf  # of the task's own, which others are mostly below
+        return _trained(settings, sizes), size, settings.data == schedule.objective
+
+    stage, settings = max(segments, key=weight)
     work = Work(spec=spec, settings=settings, root=facts.root)
     return Trial(work=work, stage=stage, num_segments=len(segments))
 

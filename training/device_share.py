@@ -7,8 +7,8 @@ import os
 from training.errors import UserError
 
 DEVICE_CACHE = "THAW_DEVICE_CACHE"
-"""In the environment: the share of a GPU's free memory that one set of images may take. With 0 all
-stay on the host, and are sent batch by batch also where the device is the CPU."""
+"""In the environment: the share of a GPU's free memory that all images of a process may take. With
+0 all stay on the host, and are sent batch by batch also where the device is the CPU."""
 _SHARE = 0.5
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ from training.device_share import device_share
 Expect = Callable[[Tensor | None], None]
 """Told the examples of the batch after the next, (B,) int64 on the host; None where there are no
 more. What it was told before is then the next batch."""
+
+
+_held: list[ref[Tensor]] = []
+"""What this process has moved to a device."""
 
 
 class _Batch(NamedTuple):
@@ -86,7 +91,9 @@ def settle(pixels: Tensor, device: str) -> tuple[Tensor, Feed | None]:
     if pixels.device.type == device and device_share() > 0:
         return pixels, None
     if fits(pixels.nbytes, device):
-        return pixels.to(device), None
+        moved = pixels.to(device)
+        _held.append(ref(moved))
+        return moved, None
     on_host = pixels.cpu()
     return on_host, Feed(on_host, device)
 
@@ -115,7 +122,10 @@ def fits(num_bytes: int, device: str) -> bool:
     share = device_share()
     if device != "cuda" or not share:
         return share > 0
-    return num_bytes <= share * torch.cuda.mem_get_info()[0]
+    held = sum(
+        pixels.nbytes for there in _held if (pixels := there()) is not None and pixels.is_cuda
+    )
+    return held + num_bytes <= share * (held + torch.cuda.mem_get_info()[0])
 
 
 @lru_cache(maxsize=1)

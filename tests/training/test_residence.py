@@ -1,5 +1,6 @@
 """Images that stay on the host: the same bytes, the same states, and no wait in the step loop."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from tests.training.test_no_sync import READS
+from training import residence
 from training.camouflage import Camouflage, CamouflageConfig
 from training.classification import Classification, ClassifierConfig
 from training.device_share import DEVICE_CACHE, device_share
@@ -176,6 +178,18 @@ def test_on_the_cpu_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DEVICE_CACHE, raising=False)
     pixels = torch.zeros(4, 2, dtype=torch.uint8)
     assert settle(pixels, "cpu") == (pixels, None)
+
+
+def test_what_is_held_already_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGpu:
+        nbytes, is_cuda = 400, True
+
+    train, dead = OnGpu(), OnGpu()
+    monkeypatch.setattr(residence, "_held", [weakref.ref(train), weakref.ref(dead)])
+    del dead
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (600, 4000))
+    monkeypatch.delenv(DEVICE_CACHE, raising=False)
+    assert [fits(num, "cuda") for num in (100, 101)] == [True, False], "half of 600 + 400, less 400"
 
 
 @pytest.mark.parametrize("text", ["half", "-0.1", "1.5", "nan"])
