@@ -27,6 +27,7 @@ from thaw.each import add_to as add_each
 from thaw.matrix_commands import HoursPerPoint
 from thaw.matrix_commands import add_to as add_matrix
 from thaw.remote_commands import add_to as add_remote
+from thaw.slot_commands import add_to as add_slots
 from thaw.store_app import add_to as add_store
 from thaw.transfer_commands import EpochsOption, RecipeOption, check_app
 from thaw.transfer_commands import add_to as add_transfer
@@ -341,7 +342,16 @@ def studies() -> None:
     list_studies(PlainConsole())
 
 
-for add_to in (add_analysis, add_store, add_remote, add_transfer, add_data, add_each, add_matrix):
+for add_to in (
+    add_analysis,
+    add_store,
+    add_remote,
+    add_transfer,
+    add_data,
+    add_each,
+    add_matrix,
+    add_slots,
+):
     add_to(app)
 add_checks(check_app)
 

@@ -20,6 +20,7 @@ from ray.util.state.exception import RayStateApiException
 
 from thaw.options import Options, absolute
 from trainables.pool import Workers
+from training.device_share import DEVICE_CACHE
 from training.errors import UserError
 from training.files import STORE
 from training.hidden import whole
@@ -40,6 +41,8 @@ _ENVIRONMENT = {
 """Dead workers are noticed within half a second; Tune prints nothing of its own; nothing is
 sent to Ray's makers."""
 
+_TOLD = (PATIENCE, DEVICE_CACHE)
+"""What is passed on from the environment of whoever searches."""
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """In the environment of a job's driver: its configuration, as Ray wrote it."""
 DRIVER = "driver"
@@ -102,7 +105,7 @@ def _environment() -> dict[str, str]:
     Within `ray job submit` Ray adds up both environments, and refuses a name that is in both.
     """
     job = json.loads(os.environ.get(_JOB, "{}")).get("runtime_env") or {}
-    told = {name: os.environ[name] for name in (PATIENCE,) if name in os.environ}
+    told = {name: os.environ[name] for name in _TOLD if name in os.environ}
     wanted = _ENVIRONMENT | told
     return {name: wanted[name] for name in wanted if name not in job.get("env_vars", {})}
 

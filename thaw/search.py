@@ -27,6 +27,7 @@ from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
 from thaw.worth import worth_of
 from trainables.spec import TrialSpec
 from trainables.systems import system
+from training.device_share import device_share
 from training.errors import UserError, unknown
 from training.settings import Place
 from training.sizes import parse_bytes
@@ -132,6 +133,7 @@ def _check(study: Study, options: Options, folder: Path) -> None:
     if not options.resume and folder.exists() and any(folder.iterdir()):
         hint = f", or go on with --resume {options.out}" if (folder / SEARCH).exists() else ""
         raise UserError(f"--out {options.out}: is not empty; name a new folder{hint}")
+    device_share()
     if options.store_budget is not None:
         parse_bytes(options.store_budget, "--store-budget")
     make_sampler(options.sampler, options.sampler_options, options.seed, 0)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training.device_share import DEVICE_CACHE
 from training.errors import UserError
 from training.trouble import PATIENCE
 
@@ -50,7 +51,8 @@ class Submission:
     @property
     def env_vars(self) -> dict[str, str]:
         """Return what the job finds in its environment: it saves on SIGINT, and has time to."""
-        told = {name: os.environ[name] for name in (_AUTH_MODE, PATIENCE) if name in os.environ}
+        names = (_AUTH_MODE, PATIENCE, DEVICE_CACHE)
+        told = {name: os.environ[name] for name in names if name in os.environ}
         return {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S), **told}
 
     def command(self) -> str:

@@ -22,6 +22,7 @@ from training.layers import Layers
 from training.masked import MaskedData, MaskedImages
 from training.pulse import beating
 from training.randomness import derive
+from training.residence import batches
 from training.schedule import Stage
 from training.segmentation_metrics import dice, iou, mae, s_measure
 from training.segmenter import Segmented, Segmenter, build_segmenter, layers_of_segmenter
@@ -154,16 +155,15 @@ class Camouflage:
         So stages that train at different sizes are compared on the same masks.
         """
         images = self._data.val
-        mine = torch.arange(
-            rank, len(images), settings.place.world_size, device=images.pixels.device
-        )
-        zero = torch.zeros((), device=mine.device)
+        device = str(next(models["model"].parameters()).device)
+        mine = torch.arange(rank, len(images), settings.place.world_size)
+        zero = torch.zeros((), device=device)
         names = ["loss", *_MEASURES, *_per_expert("gate", self.config.num_experts)]
         names += _per_expert("load", self.config.num_experts)
         totals = {name: zero.clone() for name in names} | {"num": zero + len(mine)}
-        drawings = blank(len(images), self.config.image_size, mine.device)
-        places = torch.tensor(shown(len(images))).to(mine.device, non_blocking=True)
-        for chosen in beating(mine.split(_EVAL_BATCH)):
+        drawings = blank(len(images), self.config.image_size, zero.device)
+        places = torch.tensor(shown(len(images))).to(device, non_blocking=True)
+        for chosen in beating(batches(mine, _EVAL_BATCH, device, images.expect)):
             found: Segmented = models["model"](images.images(chosen, settings))
             for name, value in self._measure(found, images.masks(chosen), settings).items():
                 totals[name] += value
@@ -196,9 +196,13 @@ class Camouflage:
         }
 
     def to(self, device: str) -> None:
-        """Move all images to the device."""
+        """Move all images to the device, where they fit."""
         self._data.train.to(device)
         self._data.val.to(device)
+
+    def expect(self, data: str, coming: Tensor | None) -> None:
+        """Begin to send training images to the device, where they are on the host."""
+        self._data.train.expect(coming)
 
     def _measure(self, found: Segmented, masks: Tensor, settings: Settings) -> Totals:
         """Return the sums over a batch, by the names of the totals."""

@@ -27,6 +27,7 @@ from training.layers import Layers, layers_by_pattern, layers_of_timm
 from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
 from training.pulse import beating
 from training.randomness import derive
+from training.residence import batches
 from training.schedule import Stage
 from training.settings import Settings
 from training.task import Totals
@@ -132,7 +133,7 @@ class Classification:
         images = data.train if split == "train" else data.val
 
         def prepared(chosen: Tensor) -> Tensor:
-            return self._prepare(images.pixels[chosen], settings)
+            return self._prepare(images.take(chosen), settings)
 
         def make() -> Features:
             device = images.labels.device
@@ -200,19 +201,19 @@ class Classification:
         The confusion is (true class, predicted class); of more than 2000 classes there is none.
         """
         images = self._data[settings.data].val
-        world = settings.place.world_size
-        mine = torch.arange(rank, len(images), world, device=images.labels.device)
-        zero = torch.zeros((), device=mine.device)
+        device = str(images.labels.device)
+        mine = torch.arange(rank, len(images), settings.place.world_size)
+        zero = torch.zeros((), device=device)
         totals = {"loss": zero.clone(), "right": zero.clone(), "num": zero + len(mine)}
         num_classes = len(self._data[settings.data].classes)
         if num_classes <= MOST_CLASSES:
             totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
-        for chosen in beating(mine.split(_EVAL_BATCH)):
+        for chosen in beating(batches(mine, _EVAL_BATCH, device, images.expect)):
             labels = images.labels[chosen]
             if settings.compute.cache_features:
                 inputs = self._features["val"][chosen]
             else:
-                inputs = self._prepare(images.pixels[chosen], settings)
+                inputs = self._prepare(images.take(chosen), settings)
             logits = models["model"](inputs).float()
             totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
             totals["right"] += num_right(logits, labels)
@@ -230,13 +231,17 @@ class Classification:
         }
 
     def to(self, device: str) -> None:
-        """Move all images to the device."""
+        """Move all images to the device, where they fit."""
         for data in self._data.values():
             data.train.to(device)
             data.val.to(device)
 
+    def expect(self, data: str, coming: Tensor | None) -> None:
+        """Begin to send training images to the device, where they are on the host."""
+        self._data[data].train.expect(coming)
+
     def _augmented(self, chosen: Tensor, draws: Tensor, settings: Settings) -> Tensor:
-        pixels = self._data[settings.data].train.pixels[chosen]
+        pixels = self._data[settings.data].train.take(chosen)
         return augment(self._prepare(pixels, settings), draws, settings.augment)
 
     def _class_weights(self, data: str, power: float) -> Tensor | None:

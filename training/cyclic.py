@@ -213,7 +213,7 @@ class Cyclic:
         sums: dict[str, list[Tensor]] = {}
         vectors: dict[str, list[Tensor]] = {"made": [], "truth": [], "bicubic": []}
         for pixels in beating(test.pixels.split(_CHUNK)):
-            truth = pixels.float() / 255
+            truth = pixels.to(test.labels.device).float() / 255
             low = self._low(truth)
             made, plain = (x.float().clamp(0, 1) for x in (models["dsr"](low), bicubic(low)))
             found = self._terms(made, truth, models["edgeface"], names, vectors)
@@ -248,7 +248,7 @@ class Cyclic:
         }
 
     def to(self, device: str) -> None:
-        """Move all faces, and VGG, to the device."""
+        """Move all faces, where they fit, and VGG to the device."""
         self._faces.train.to(device)
         self._faces.test.to(device)
         if self._vgg is not None:
@@ -263,10 +263,10 @@ class Cyclic:
         labels = self._faces.test.labels[probes]
         first = torch.stack([probes[labels == label][0] for label in labels.unique()])
         step = max(1, len(first) // max(1, num_people))
-        return self._faces.test.pixels[first[::step][:num_people]].float().cpu() / 255
+        return self._faces.test.take(first[::step][:num_people]).float().cpu() / 255
 
     def _truth(self, chosen: Tensor) -> Tensor:
-        return self._faces.train.pixels[chosen].float() / 255
+        return self._faces.train.take(chosen).float() / 255
 
     def _low(self, faces: Tensor) -> Tensor:
         return shrink(faces, self.config.resolution)
@@ -274,11 +274,12 @@ class Cyclic:
     def _made(self, dsr: nn.Module, chosen: Tensor, settings: Settings) -> Tensor:
         """Return what the frozen DSR makes of training faces, in steps of 1/255."""
         if not self.config.cache:
-            return self._upsampled(dsr, self._faces.train.pixels[chosen]).float() / 255
+            return self._upsampled(dsr, self._faces.train.take(chosen)).float() / 255
         pixels = self._faces.train.pixels
 
         def make() -> Tensor:
-            return torch.cat([self._upsampled(dsr, chunk) for chunk in pixels.split(_CHUNK)])
+            chunks = (chunk.to(chosen.device) for chunk in pixels.split(_CHUNK))
+            return torch.cat([self._upsampled(dsr, chunk) for chunk in chunks])
 
         return self._generated.of(dsr, settings, make)[chosen].float() / 255
 

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.residence import Feed, settle
 from training.settings import Augment
 
 
 @dataclass
 class Images:
-    """Images with labels, on one device."""
+    """Images with labels, on one device; pixels that do not fit there stay on the host."""
 
     pixels: Tensor  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
+    _feed: Feed | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
 
     def to(self, device: str) -> None:
-        """Move to `device`; nothing happens where they are there already."""
-        self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
+        """Move to `device`; nothing happens where they are there already. See `residence`."""
+        self.pixels, self._feed = settle(self.pixels, device)
+        self.labels = self.labels.to(device)
+
+    def take(self, chosen: Tensor) -> Tensor:
+        """Return the pixels of `chosen`, (B,) int64, as (B, C, H, W) uint8 on their device."""
+        return self.pixels[chosen] if self._feed is None else self._feed.take(chosen)
+
+    def expect(self, coming: Tensor | None) -> None:
+        """Begin to send `coming` to the device, where pixels are on the host; see `Expect`."""
+        if self._feed is not None:
+            self._feed.turn(coming)
 
 
 @dataclass(frozen=True)

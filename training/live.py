@@ -38,7 +38,7 @@ class Live:
         self.device = device
         self._layers = task.layers()
         self._shapes: dict[str | None, Shape] = {}
-        self._compiled: dict[str, nn.Module] = {}
+        self._compiled: dict[nn.Module, nn.Module] = {}
         self._splits: dict[tuple[str, int, int | None], int] = {}
         self._backbones: dict[str, Backbone] = dict(getattr(task, "backbones", dict)())
         self._names = BackboneNames()
@@ -143,7 +143,7 @@ class Live:
         if settings.compute.cache_features:
             forward[settings.model] = self.head(forward[settings.model], settings)
         if settings.compute.compile:
-            forward = {name: self._compile(name, model) for name, model in forward.items()}
+            forward = {name: self._compile(model) for name, model in forward.items()}
         if settings.place.world_size > 1:
             trained = forward[settings.model]
             ids = [torch.cuda.current_device()] if self.device == "cuda" else None
@@ -222,13 +222,13 @@ class Live:
         fused = self.device == "cuda"
         return build_optimizer(settings.optimizer, model, self._layers[settings.model], fused=fused)
 
-    def _compile(self, name: str, model: nn.Module) -> nn.Module:
-        if name not in self._compiled:
+    def _compile(self, model: nn.Module) -> nn.Module:
+        if model not in self._compiled:
             torch._dynamo.config.recompile_limit = _MOST_GRAPHS
             torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
             compiled: Any = torch.compile(model, dynamic=False)  # what came before changes no bits
-            self._compiled[name] = compiled
-        return self._compiled[name]
+            self._compiled[model] = compiled
+        return self._compiled[model]
 
     def _freeze(self, settings: Settings) -> None:
         """Set what has gradients and which layers use batch statistics."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.residence import Feed, settle
 from training.settings import Augment
 from training.street_layout import IGNORED
 
@@ -23,20 +24,24 @@ class Scenes:
     """Images with a class for each pixel; on the device, or on the host where they do not fit."""
 
     pixels: Tensor  # (N, H, W, 4) uint8: red, green, blue, class
+    _feed: Feed | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.pixels)
 
     def to(self, device: str) -> None:
-        """Move to `device` where that leaves half of its free memory; else stay on the host."""
-        if device == "cuda" and self.pixels.nbytes > torch.cuda.mem_get_info()[0] // 2:
-            return
-        self.pixels = self.pixels.to(device)
+        """Move to `device` where they fit; else stay on the host. See `residence`."""
+        self.pixels, self._feed = settle(self.pixels, device)
+
+    def expect(self, coming: Tensor | None) -> None:
+        """Begin to send `coming` to the device, where pixels are on the host; see `Expect`."""
+        if self._feed is not None:
+            self._feed.turn(coming)
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return images (B, 3, H, W) float in [0, 1] and classes (B, H, W) int64 of `chosen`."""
-        found = self.pixels[chosen.to(self.pixels.device)].to(chosen.device)
+        found = self.pixels[chosen] if self._feed is None else self._feed.take(chosen)
         return found[..., :3].permute(0, 3, 1, 2).float() / 255, found[..., 3].long()
 
 

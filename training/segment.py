@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,7 @@ from training.live import Live
 from training.order import epoch_order
 from training.pulse import beat
 from training.randomness import derive, generator
+from training.residence import Expect, batches
 from training.settings import Settings
 from training.task import Task, Totals
 
@@ -31,11 +33,12 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     optimizer = live.optimizer
     assert optimizer is not None
     trainable = [p for p in live.models[settings.model].parameters() if p.requires_grad]
-    order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
+    order = epoch_order(task, settings, seed)[: settings.num_steps * settings.batch_size]
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
     totals: Totals = {}
-    for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
+    expect = _expect_of(task, settings)
+    for step, chosen in enumerate(batches(order, settings.batch_size, live.device, expect)):
         beat()
         for group, (_, multiplier) in zip(
             optimizer.param_groups, settings.multipliers, strict=True
@@ -141,6 +144,12 @@ def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]
     if settings.compute.precision == "fp32":
         return nullcontext()
     return torch.autocast(live.device, dtype=torch.bfloat16)
+
+
+def _expect_of(task: Task, settings: Settings) -> Expect | None:
+    """Return what must hear of the coming batches, for a task whose data may be on the host."""
+    expect = None if settings.compute.cache_features else getattr(task, "expect", None)
+    return None if expect is None else partial(expect, settings.data)
 
 
 def _split(values: Tensor, parts: int) -> tuple[Tensor, ...]:

@@ -18,6 +18,7 @@ from training.errors import UserError
 from training.layers import Layers
 from training.pulse import beating
 from training.randomness import derive
+from training.residence import batches
 from training.scenes import NUM_DRAWS, StreetData, coloured, cut_out, normalised
 from training.schedule import Stage
 from training.semantic import (
@@ -188,10 +189,10 @@ class Streets:
         """Return counts over this rank's validation images, for each domain and class."""
         data, num = self._data, len(self._data.classes)
         device = next(models["model"].parameters()).device
-        mine = torch.arange(rank, len(data.val), settings.place.world_size, device=device)
+        mine = torch.arange(rank, len(data.val), settings.place.world_size)
         tables = torch.zeros(max(1, len(data.domains)), num, num, dtype=torch.int64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
-        for chosen in beating(mine.split(_EVAL_BATCH)):
+        for chosen in beating(batches(mine, _EVAL_BATCH, str(device), data.val.expect)):
             images, classes = data.val.take(chosen)
             images = normalised(images, channels_last=settings.compute.channels_last)
             logits = self._logits(models["model"], images).float()
@@ -236,6 +237,14 @@ class Streets:
     def to(self, device: str) -> None:
         """Move all images to the device, where they fit."""
         self._data.to(device)
+
+    def expect(self, data: str, coming: Tensor | None) -> None:
+        """Begin to send training images to the device, where they are on the host.
+
+        Variants are chosen there and brought when they are: which of them is not known before.
+        """
+        if self._data.variants is None or self.config.rate < 1:
+            self._data.train.expect(coming)
 
     def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
         if self.config.evaluation == "sliding":
