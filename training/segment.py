@@ -31,7 +31,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     order = epoch_order(task, settings, seed).to(live.device, non_blocking=True)
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
-    autocast = _precision(live, settings)
+    autocast = precision_of(live, settings)
     totals: Totals = {}
     for step, chosen in enumerate(order.split(settings.batch_size)[: settings.num_steps]):
         beat()
@@ -88,7 +88,7 @@ def _summed(
     world, rank = settings.place.world_size, world_rank()
     parts = live.micro_batches(settings)
     totals: Totals = {}
-    micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
+    micro = zip(split(chosen, parts), split(drawn, parts), strict=True)
     for part, (examples, random) in enumerate(micro):
         if part % world != rank or not len(examples):
             continue
@@ -103,7 +103,7 @@ def _summed(
 @torch.no_grad()
 def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
     """Return the totals over this rank's share of the validation examples."""
-    autocast = _precision(live, settings)
+    autocast = precision_of(live, settings)
     with autocast:
         return task.evaluate(live.evaluated(settings), settings, world_rank())
 
@@ -133,14 +133,15 @@ def read(totals: Totals, settings: Settings) -> tuple[dict[str, float], dict[str
     return numbers, tables
 
 
-def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]:
+def precision_of(live: Live, settings: Settings) -> AbstractContextManager[object]:
     """Return the context of forward passes; it can be entered again and again."""
     if settings.compute.precision == "fp32":
         return nullcontext()
     return torch.autocast(live.device, dtype=torch.bfloat16)
 
 
-def _split(values: Tensor, parts: int) -> tuple[Tensor, ...]:
+def split(values: Tensor, parts: int) -> tuple[Tensor, ...]:
+    """Return the micro-batches of a step's (B, ...) `values`."""
     return (values,) if parts == 1 else values.tensor_split(parts)
 
 
