@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
@@ -175,50 +175,75 @@ class Classification:
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
     ) -> tuple[Tensor, Totals]:
         """Return mean cross entropy over the images `chosen`, and how many were right."""
-        data, terms = self._data[settings.data].train, dict(settings.loss)
+        images, labels = self.train_batch(chosen, draws, settings)
+        return self.train_loss(forward["model"](images), labels, settings)
+
+    def train_batch(
+        self, chosen: Tensor, draws: Tensor, settings: Settings
+    ) -> tuple[Tensor, Tensor | Mixed]:
+        """Return the images `chosen` as the model takes them, (B, C, H, W), and their labels.
+
+        Where features are kept, those of the images, (B, features), as the head takes them.
+        """
+        data = self._data[settings.data].train
         if settings.compute.cache_features:
-            images = self._features["train"][chosen]  # (B, features), and the head takes them
-        else:
-            images = self._augmented(chosen, own_draws(draws), settings)
-        labels: Tensor | Mixed = data.labels[chosen]  # (B,)
-        if settings.augment.mixes:
-            other = partners(draws)
-            others = self._augmented(other, partner_draws(draws), settings)
-            images, share = mix(images, others, draws, settings.augment)
-            labels = Mixed(data.labels[chosen], data.labels[other], share)
-        logits = forward["model"](images)  # (B, classes)
+            return self._features["train"][chosen], data.labels[chosen]
+        images = self._augmented(chosen, own_draws(draws), settings)
+        if not settings.augment.mixes:
+            return images, data.labels[chosen]
+        other = partners(draws)
+        others = self._augmented(other, partner_draws(draws), settings)
+        images, share = mix(images, others, draws, settings.augment)
+        return images, Mixed(data.labels[chosen], data.labels[other], share)
+
+    def train_loss(
+        self, logits: Tensor, labels: Tensor | Mixed, settings: Settings
+    ) -> tuple[Tensor, Totals]:
+        """Return mean cross entropy of (B, classes) `logits`, and how many are right."""
+        terms = dict(settings.loss)
         loss = cross_entropy(
             logits.float(),
             labels,
             smoothing=terms["label_smoothing"],
             weights=self._class_weights(settings.data, terms["class_weight_power"]),
         )
-        return loss, {"right": num_right(logits, labels), "num": _count(chosen)}
+        return loss, {"right": num_right(logits, labels), "num": _count(logits)}
 
     def evaluate(self, models: Mapping[str, nn.Module], settings: Settings, rank: int) -> Totals:
         """Return summed loss, right answers and confusion over this rank's validation images.
 
         The confusion is (true class, predicted class); of more than 2000 classes there is none.
         """
+        totals = self._nothing(settings.data)
+        for images, labels in self.val_batches(settings, rank):
+            found = self.val_totals(models["model"](images), labels, settings)
+            totals = {name: value + found[name] for name, value in totals.items()}
+        return totals
+
+    def val_batches(self, settings: Settings, rank: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this rank's validation images as the model takes them, and their labels."""
         images = self._data[settings.data].val
         device = str(images.labels.device)
         mine = torch.arange(rank, len(images), settings.place.world_size)
-        zero = torch.zeros((), device=device)
-        totals = {"loss": zero.clone(), "right": zero.clone(), "num": zero + len(mine)}
+        features = self._features["val"] if settings.compute.cache_features else None
+        expect = images.expect if features is None else None
+        for chosen in beating(batches(mine, _EVAL_BATCH, device, expect)):
+            if features is None:
+                yield self._prepare(images.take(chosen), settings), images.labels[chosen]
+            else:
+                yield features[chosen], images.labels[chosen]
+
+    def val_totals(self, logits: Tensor, labels: Tensor, settings: Settings) -> Totals:
+        """Return the totals of one batch of validation images from its (B, classes) `logits`."""
+        logits = logits.float()
+        totals = {
+            "loss": F.cross_entropy(logits, labels, reduction="sum"),
+            "right": num_right(logits, labels),
+            "num": _count(logits),
+        }
         num_classes = len(self._data[settings.data].classes)
         if num_classes <= MOST_CLASSES:
-            totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
-        for chosen in beating(batches(mine, _EVAL_BATCH, device, images.expect)):
-            labels = images.labels[chosen]
-            if settings.compute.cache_features:
-                inputs = self._features["val"][chosen]
-            else:
-                inputs = self._prepare(images.take(chosen), settings)
-            logits = models["model"](inputs).float()
-            totals["loss"] += F.cross_entropy(logits, labels, reduction="sum")
-            totals["right"] += num_right(logits, labels)
-            if num_classes <= MOST_CLASSES:
-                totals[CONFUSION] += counted(labels, logits.argmax(1), num_classes)
+            totals[CONFUSION] = counted(labels, logits.argmax(1), num_classes)
         return totals
 
     def metrics(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
@@ -243,6 +268,15 @@ class Classification:
     def _augmented(self, chosen: Tensor, draws: Tensor, settings: Settings) -> Tensor:
         pixels = self._data[settings.data].train.take(chosen)
         return augment(self._prepare(pixels, settings), draws, settings.augment)
+
+    def _nothing(self, data: str) -> Totals:
+        """Return the totals of no validation image."""
+        zero = torch.zeros((), device=self._data[data].val.labels.device)
+        totals = {name: zero for name in ("loss", "right", "num")}
+        num_classes = len(self._data[data].classes)
+        if num_classes <= MOST_CLASSES:
+            totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
+        return totals
 
     def _class_weights(self, data: str, power: float) -> Tensor | None:
         """Return (classes,) weights on the device of the data, or None where all are 1."""
@@ -367,5 +401,5 @@ def _no_model(name: str, names: list[str]) -> UserError:
     return UserError(f"{hint}; allowed: any of timm's {len(names)} models (timm.list_models())")
 
 
-def _count(chosen: Tensor) -> Tensor:
-    return torch.full((), len(chosen), device=chosen.device)
+def _count(logits: Tensor) -> Tensor:
+    return torch.full((), len(logits), device=logits.device)

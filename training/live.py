@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -115,6 +115,19 @@ class Live:
             "parked": self._parked,
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
         }
+
+    def twin(self, shared: Iterable[tuple[torch.Tensor, torch.Tensor]] = ()) -> Live:
+        """Return a copy of this live state, in which the second of each pair is the first's.
+
+        What moves a tensor of `shared` moves it for all who have it; all others are copied.
+        """
+        memo: dict[int, Any] = {id(mine): theirs for mine, theirs in shared}
+        twin = copy.copy(self)
+        twin.models, twin.averaged, twin.optimizer, twin._parked = copy.deepcopy(
+            (self.models, self.averaged, self.optimizer, self._parked), memo
+        )
+        twin._compiled, twin._shapes = {}, {}
+        return twin
 
     def micro_batches(self, settings: Settings) -> int:
         """Return into how many micro-batches a step is split, over all processes.

@@ -27,7 +27,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     runs out of memory is done again in smaller micro-batches (`_gradients`).
     """
     live.prepare(settings)
-    autocast = _precision(live, settings)
+    autocast = precision_of(live, settings)
     have_features(live, task, settings, seed, autocast)
     forward = live.forward(settings)
     optimizer = live.optimizer
@@ -37,7 +37,7 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
     totals: Totals = {}
-    expect = _expect_of(task, settings)
+    expect = expect_of(task, settings)
     for step, chosen in enumerate(batches(order, settings.batch_size, live.device, expect)):
         beat()
         for group, (_, multiplier) in zip(
@@ -93,7 +93,7 @@ def _summed(
     world, rank = settings.place.world_size, world_rank()
     parts = live.micro_batches(settings)
     totals: Totals = {}
-    micro = zip(_split(chosen, parts), _split(drawn, parts), strict=True)
+    micro = zip(split(chosen, parts), split(drawn, parts), strict=True)
     for part, (examples, random) in enumerate(micro):
         if part % world != rank or not len(examples):
             continue
@@ -108,7 +108,7 @@ def _summed(
 @torch.no_grad()
 def evaluate_segment(live: Live, task: Task, settings: Settings) -> Totals:
     """Return the totals over this rank's share of the validation examples."""
-    autocast = _precision(live, settings)
+    autocast = precision_of(live, settings)
     models, settings = evaluated(live, task, settings, autocast)
     with autocast:
         return task.evaluate(models, settings, world_rank())
@@ -139,20 +139,21 @@ def read(totals: Totals, settings: Settings) -> tuple[dict[str, float], dict[str
     return numbers, tables
 
 
-def _precision(live: Live, settings: Settings) -> AbstractContextManager[object]:
+def precision_of(live: Live, settings: Settings) -> AbstractContextManager[object]:
     """Return the context of forward passes; it can be entered again and again."""
     if settings.compute.precision == "fp32":
         return nullcontext()
     return torch.autocast(live.device, dtype=torch.bfloat16)
 
 
-def _expect_of(task: Task, settings: Settings) -> Expect | None:
+def expect_of(task: Task, settings: Settings) -> Expect | None:
     """Return what must hear of the coming batches, for a task whose data may be on the host."""
     expect = None if settings.compute.cache_features else getattr(task, "expect", None)
     return None if expect is None else partial(expect, settings.data)
 
 
-def _split(values: Tensor, parts: int) -> tuple[Tensor, ...]:
+def split(values: Tensor, parts: int) -> tuple[Tensor, ...]:
+    """Return the micro-batches of a step's (B, ...) `values`."""
     return (values,) if parts == 1 else values.tensor_split(parts)
 
 

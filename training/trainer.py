@@ -12,6 +12,14 @@ import torch
 import torch.distributed as dist
 
 from training.confusion import CONFUSION, Rows, kept
+from training.fused import (
+    Separable,
+    can_fuse,
+    evaluate_fused,
+    same_backbone,
+    sibling,
+    train_fused,
+)
 from training.live import Live
 from training.record import Record
 from training.saving import Saving
@@ -44,6 +52,7 @@ class Trainer:
         self._store = store
         self._live = Live(task, seed, place.device)
         self._key: str | None = root
+        self._fused: dict[str, Live] = {}
 
     def train(self, path: Sequence[Step]) -> Record:
         """Train the last segment of `path`, which leads from the root, and publish it.
@@ -60,6 +69,70 @@ class Trainer:
             if world_rank() == 0:
                 self._store.publish_record(record)
         return record
+
+    def train_fused(self, paths: Sequence[Sequence[Step]]) -> list[Record]:
+        """Train the last segments of `paths` in one pass over the data, and publish them.
+
+        Each outcome is that of `train`; see `training.fused`. The records share the seconds of the
+        pass evenly. What does not fit into memory so is trained one by one. Raises `ValueError`
+        where the settings, or the states before, do not allow it.
+        """
+        settings = [path[-1].settings for path in paths]
+        model = self._live.models[settings[0].model]
+        reason = can_fuse(settings, self._task, model)
+        if reason is not None or not isinstance(self._task, Separable):
+            raise ValueError(f"fused training: {reason}")
+        try:
+            return self._fuse(self._task, paths, settings)
+        except torch.OutOfMemoryError:
+            self._fused = {}
+        return [self.train(path) for path in paths]  # out of the handler: it held the tensors
+
+    def _fuse(
+        self, task: Separable, paths: Sequence[Sequence[Step]], settings: Sequence[Settings]
+    ) -> list[Record]:
+        started = time.perf_counter()
+        lives = self._siblings(paths)
+        restored = time.perf_counter()
+        if settings[0].place.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        totals = train_fused(lives, task, settings, self._seed)
+        train = [read(each, settings[0])[0] for each in totals]
+        trained = time.perf_counter()
+        totals = evaluate_fused(lives, task, settings)
+        val = [read(each, settings[0]) for each in totals]
+        seconds = (trained - restored, time.perf_counter() - trained, restored - started)
+        share = tuple(each / len(paths) for each in seconds)
+        records = []
+        for path, live, numbers, found in zip(paths, lives, train, val, strict=True):
+            parent = path[-2].key if len(path) > 1 else self._root
+            records.append(self._record(path[-1], parent, numbers, found, share, None))
+            self._store.publish(records[-1], live.capture())
+        self._fused = {path[-1].key: live for path, live in zip(paths, lives, strict=True)}
+        return records
+
+    def _siblings(self, paths: Sequence[Sequence[Step]]) -> list[Live]:
+        """Return the state before the last segment of each path; all share one backbone.
+
+        Those of the last fused segment are still there; others are brought by the live state.
+        """
+        parents = [path[-2].key if len(path) > 1 else self._root for path in paths]
+        known, self._fused = self._fused, {}
+        if len(set(parents)) == len(parents) and known.keys() >= set(parents):
+            return [known[parent] for parent in parents]
+        known.clear()
+        model = paths[0][-1].settings.model
+        lives: list[Live] = []
+        for path, parent in zip(paths, parents, strict=True):
+            if lives and parent == parents[0]:
+                lives.append(sibling(lives[0], lives[0], model))
+                continue
+            if self._reach(path) < len(path) - 1:
+                self.train(path[:-1])
+            if lives and not same_backbone(self._live, lives[0], model):
+                raise ValueError(f"fused training: {parent} has another backbone than {parents[0]}")
+            lives.append(sibling(self._live, lives[0], model) if lives else self._live.twin())
+        return lives
 
     def _reach(self, path: Sequence[Step]) -> int:
         """Make the nearest state before the end of `path` live; return the segments it has."""
@@ -100,35 +173,50 @@ class Trainer:
         started = time.perf_counter()
         train, _ = read(train_segment(self._live, self._task, settings, self._seed), settings)
         trained = time.perf_counter()
-        with self._saving(step.key) as saving:
-            val, tables = read(evaluate_segment(self._live, self._task, settings), settings)
+        with self._saving(step.key, self._live) as saving:
+            val = read(evaluate_segment(self._live, self._task, settings), settings)
             evaluated = time.perf_counter()
             self._key = step.key
+        seconds = (trained - started, evaluated - trained, restore_s)
+        return self._record(step, parent, train, val, seconds, saving)
+
+    def _record(
+        self,
+        step: Step,
+        parent: str,
+        train: dict[str, float],
+        val: tuple[dict[str, float], dict[str, torch.Tensor]],
+        seconds: tuple[float, ...],
+        saving: Saving | None,
+    ) -> Record:
+        """Return the record of a segment; `seconds` are of training, evaluation and restoring."""
+        settings, (numbers, tables) = step.settings, val
+        train_s, eval_s, restore_s = seconds
         return Record(
             key=step.key,
             parent=parent,
             index=settings.index,
             data=settings.data,
-            metrics=self._task.metrics(train, val),
+            metrics=self._task.metrics(train, numbers),
             num_steps=settings.num_steps,
             lr_first=settings.lrs[0],
             lr_last=settings.lrs[-1],
             world_size=settings.place.world_size,
-            train_s=trained - started,
-            eval_s=evaluated - trained,
+            train_s=train_s,
+            eval_s=eval_s,
             restore_s=restore_s,
             save_s=saving.save_s if saving else 0.0,
             write_s=saving.write_s if saving else 0.0,
             micro_batches=self._live.micro_batches(settings),
-            peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
+            peak_bytes=torch.cuda.max_memory_allocated() if settings.place.device == "cuda" else 0,
             tables={f"val_{name}": _rows(name, table) for name, table in tables.items()},
         )
 
-    def _saving(self, key: str) -> AbstractContextManager[Saving | None]:
-        """Return what saves the live state; the first rank does."""
+    def _saving(self, key: str, live: Live) -> AbstractContextManager[Saving | None]:
+        """Return what saves a live state; the first rank does."""
         if world_rank() != 0:
             return nullcontext()
-        return Saving(self._store, key, self._live.capture())
+        return Saving(self._store, key, live.capture())
 
     def _everywhere(self, here: bool) -> bool:
         """Return whether `here` holds on every rank, so that all of them take the same way."""
