@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import timm
 import torch
@@ -52,13 +54,12 @@ def timm_side(name: str, size: int, folder: Path, settings: Settings) -> Side:
     As its `train.py` has them: the prefetcher normalises on a GPU and is off on the CPU; the loss
     is looked at once an epoch.
     """
-    from timm.data import ImageDataset, create_loader
-    from timm.loss import LabelSmoothingCrossEntropy
-    from timm.optim import create_optimizer_v2
+    from timm import data, loss, optim
 
+    library: Any = SimpleNamespace(data=data, loss=loss, optim=optim)  # types of its own are few
     device = settings.place.device
-    images = ImageDataset(str(folder / "train"))
-    loader: Loader = create_loader(
+    images = library.data.ImageDataset(str(folder / "train"))
+    loader: Loader = library.data.create_loader(
         images,
         input_size=(3, size, size),
         batch_size=settings.batch_size,
@@ -72,9 +73,9 @@ def timm_side(name: str, size: int, folder: Path, settings: Settings) -> Side:
     )
     classes = len(os.listdir(folder / "train"))
     model = timm.create_model(name, num_classes=classes).to(device).train()
-    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=1e-4)
-    loss = LabelSmoothingCrossEntropy(0.1)
-    return _side(model, loader, optimizer, loss, settings, read_each=False)
+    optimizer = library.optim.create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=1e-4)
+    criterion = library.loss.LabelSmoothingCrossEntropy(0.1)
+    return _side(model, loader, optimizer, criterion, settings, read_each=False)
 
 
 def _side(

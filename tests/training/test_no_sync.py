@@ -3,13 +3,18 @@
 from typing import Any
 
 import pytest
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 from tests.training.helpers import TinyTask, facts, schedule, stage
+from training.classification import Classification, ClassifierConfig
 from training.live import Live
 from training.segment import train_segment
+from training.settings import Place
+from training.task import facts_of
 
 TINY = TinyTask(num=32, drop_rate=0.1)
+WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 READS = ("aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero")
 SGD: dict[str, Any] = {"optimizer": {"kind": "sgd"}}
 CASES: dict[str, dict[str, Any]] = {
@@ -62,6 +67,36 @@ def test_adamw_reads_only_its_own_step_counters() -> None:
     num_parameters = len(list(TINY.create(2).parameters()))
     per_step = 2 * num_parameters  # aten::item calls aten::_local_scalar_dense
     assert many - few == per_step * (num_many - num_few)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", [name for name in CASES if name != "image_size"])
+def test_twice_the_steps_wait_for_a_gpu_no_more_often(case: str) -> None:
+    """Counted in the profiler: waits for a stream, for the device, or for an event."""
+    few, num_few = num_waits(16, CASES[case])
+    many, num_many = num_waits(8, CASES[case])
+    assert num_many == 2 * num_few
+    assert few == many, f"{few} waits in {num_few} steps, {many} in {num_many}"
+
+
+def num_waits(batch_size: int, fields: dict[str, Any]) -> tuple[int, int]:
+    """Return how often the host waited for the GPU in a segment, and its number of steps."""
+    task = Classification(ClassifierConfig())
+    share = 64 / task.num_train()["target"]
+    place = Place(device="cuda")
+    task.to("cuda")
+    plan = schedule(stage(epochs=1, batch_size=batch_size, data_fraction=share, **fields))
+    known = facts_of(task, seed=0, place=place)
+    settings = plan.next([], known)
+    assert settings is not None
+    live = Live(task, 0, "cuda")
+    train_segment(live, task, settings, seed=0)  # the libraries start, and tables are made
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        train_segment(live, task, settings, seed=0)
+    counts = {event.key: event.count for event in profiled.key_averages()}
+    assert any(name.startswith("cudaLaunchKernel") for name in counts), "the profiler saw no GPU"
+    return sum(count for name, count in counts.items() if name in WAITS), settings.num_steps
 
 
 def test_the_count_sees_a_read() -> None:
