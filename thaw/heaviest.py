@@ -16,6 +16,7 @@ from thaw.preparing import prepare
 from thaw.side_by_side import Work
 from trainables.spec import TrialSpec
 from trainables.systems import system
+from training.device_share import device_share
 from training.schedule import Facts, Schedule
 from training.settings import Place, Settings
 from training.walk import UNKNOWN
@@ -37,6 +38,7 @@ def first_trial(name: str, pairs: Sequence[str], data: str | None) -> Trial:
 
     Raises `UserError` for an unknown study, and what does not go with it.
     """
+    device_share()
     place = Place(device="cuda" if torch.cuda.is_available() else "cpu")
     found = study(name)
     task, pinned = split_overrides(found.system, found.dimensions, pairs, data)

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from tests.thaw.helpers import Thaw, text_of
 from thaw.cli import app
 from thaw.heaviest import Trial, first_trial
-from thaw.side_by_side import Count, NoMemory, Processes
+from thaw.side_by_side import Count, NoMemory, Processes, _answer, _serve
 from thaw.tune_slots import Row, best, climb, flags, limit
 from thaw.tune_slots_view import table_of
+from training.device_share import DEVICE_CACHE
 from training.errors import UserError
 
 STUDY = "unfreeze_timing"
@@ -221,6 +222,18 @@ def test_a_process_that_is_killed_had_no_memory(trial: Trial, tmp_path: Path) ->
         with pytest.raises(NoMemory):
             processes.measure(0.1)
     assert multiprocessing.active_children() == []
+
+
+def test_what_is_wrong_in_a_process_is_told(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICE_CACHE, "2")
+    ours, theirs = multiprocessing.Pipe()
+    _serve(replace(trial.work, store=str(tmp_path)), theirs)
+    with pytest.raises(UserError, match="THAW_DEVICE_CACHE='2'"):
+        _answer(multiprocessing.current_process(), ours)
+    ours.close()
+    theirs.close()
 
 
 def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
