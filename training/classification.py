@@ -214,7 +214,9 @@ class Classification:
 
         The confusion is (true class, predicted class); of more than 2000 classes there is none.
         """
-        totals = self._nothing(settings.data)
+        data = self._data[settings.data]
+        none = data.val.labels[:0]
+        totals = self.val_totals(torch.zeros(0, len(data.classes)).to(none.device), none, settings)
         for images, labels in self.val_batches(settings, rank):
             found = self.val_totals(models["model"](images), labels, settings)
             totals = {name: value + found[name] for name, value in totals.items()}
@@ -268,15 +270,6 @@ class Classification:
     def _augmented(self, chosen: Tensor, draws: Tensor, settings: Settings) -> Tensor:
         pixels = self._data[settings.data].train.take(chosen)
         return augment(self._prepare(pixels, settings), draws, settings.augment)
-
-    def _nothing(self, data: str) -> Totals:
-        """Return the totals of no validation image."""
-        zero = torch.zeros((), device=self._data[data].val.labels.device)
-        totals = {name: zero for name in ("loss", "right", "num")}
-        num_classes = len(self._data[data].classes)
-        if num_classes <= MOST_CLASSES:
-            totals[CONFUSION] = zero.new_zeros((num_classes, num_classes), dtype=torch.int64)
-        return totals
 
     def _class_weights(self, data: str, power: float) -> Tensor | None:
         """Return (classes,) weights on the device of the data, or None where all are 1."""
