@@ -1,6 +1,6 @@
 """Trials that train only the head: fused in one pass, one after another, and in two processes.
 
-    python -m benchmarks.fused [--tiny] [--trials 8] [--rounds 3] [--keep]
+    python -m benchmarks.fused [--tiny] [--trials 8] [--rounds 2] [--keep]
 
 N trials go on from one stored state and train the classifier of a frozen backbone on randomly
 shifted images, so that no features can be kept from epoch to epoch; their learning rates are spread
@@ -256,7 +256,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.fused", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="one round of a small model")
     parser.add_argument("--trials", type=int, default=8, help="trials on each side")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of each side")
     parser.add_argument("--keep", action="store_true", help="write the figures to the results")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"))
