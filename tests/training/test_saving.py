@@ -190,7 +190,7 @@ def cloned(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, Mapping):
-        return type(value)((name, cloned(part)) for name, part in value.items())
+        return {name: cloned(part) for name, part in value.items()}
     return [cloned(part) for part in value] if isinstance(value, list) else value
 
 
