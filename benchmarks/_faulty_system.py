@@ -1,7 +1,7 @@
 """The embedded digits with a task that can be told to hang or to take its time.
 
-It looks into the folder that the environment variable `THAW_FAULTS` names, and writes down each
-segment that was trained to its end.
+It looks into the folder that the environment variable `THAW_FAULTS` names, and writes down of each
+segment that came to its end when its evaluation began, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Faulty(Classification):
         self, models: Mapping[str, nn.Module], settings: SegmentSettings, rank: int
     ) -> Totals:
         """Evaluate, after what the folder says."""
-        folder = Path(os.environ["THAW_FAULTS"])
+        folder, began_s = Path(os.environ["THAW_FAULTS"]), time.time()
         with contextlib.suppress(OSError):
             (folder / HANG).unlink()  # whoever takes it hangs
             time.sleep(_HUNG_S)
@@ -45,7 +45,7 @@ class Faulty(Classification):
         totals = super().evaluate(models, settings, rank)
         if rank == 0:
             with (folder / ENDED).open("a", encoding="utf-8") as file:
-                file.write(f"{settings.index}\n")
+                file.write(f"{began_s}\n")
         return totals
 
 

@@ -10,10 +10,11 @@ when the slot has trained a segment since the last one and is in the middle of t
   segments that were told to be trained and have no whole record in the store;
 - `twice`: segments that were trained to their end more often than once, over all injections (a
   segment under way when the fault comes begins again, and counts once);
-- `recover`: seconds from the fault to the end of the next segment, less the 0.5 s that a segment
-  takes here: for a hang or a frozen process with the 10 s after which it is called one (600 s by
-  default, and while other faults are injected), for a lost driver or head with the start of the
-  next one.
+- `recover`: seconds from the fault to the end of a segment that was not yet evaluated when it came,
+  less the 0.5 s that one takes here (what is under way may end by itself, where only its slot was
+  lost): for a hang or a frozen process with the 10 s after which it is called one (600 s by
+  default, and while other faults are injected), for a node that is taken back with the rest of the
+  segment, for a lost driver or head with the start of the next one.
 
 A kind that cannot be measured is named with the end of its log, and the others go on. `--write`
 puts the rows into `docs/faults.md`.
@@ -96,30 +97,32 @@ class Scene:
                 start_new_session=True,
             )
 
-    def ended(self) -> int:
-        """Return how many segments came to their end, each as often as it did."""
+    def ended(self) -> list[float]:
+        """Return when the evaluation of each segment began that came to its end."""
         path = self.folder / ENDED
-        return path.read_text().count("\n") if path.exists() else 0
+        return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def next_segment(self) -> None:
-        """Wait for the end of a segment; raise where there is none, or no search any more."""
-        before = self.ended()
+    def next_segment(self, since_s: float) -> None:
+        """Wait for the end of a segment that is evaluated since then, in seconds since 1970.
+
+        Raise where there is none, or no search any more.
+        """
 
         def there() -> bool:
             if self.search is not None and self.search.poll() is not None:
                 raise RuntimeError(f"the search ended early: {self.folder}/search.log")
-            return self.ended() > before
+            return any(began_s > since_s for began_s in self.ended()[-1:])
 
         wait_for(there, _PATIENCE_S, f"a segment: {self.folder}/search.log")
 
     def inject(self, fault: Callable[[Scene], None]) -> None:
         """Do it in the middle of a segment, and measure until the next one ends."""
-        self.next_segment()
+        self.next_segment(time.time())
         time.sleep(_SEGMENT_S / 2)
-        started = time.monotonic()
+        started_s = time.time()
         fault(self)
-        self.next_segment()
-        self.recovered_s.append(max(0.0, time.monotonic() - started - _SEGMENT_S))
+        self.next_segment(started_s)
+        self.recovered_s.append(max(0.0, time.time() - started_s - _SEGMENT_S))
 
     def finish(self) -> None:
         """Let the search come to its end, and stop the cluster."""
@@ -147,7 +150,7 @@ class Scene:
     def twice(self) -> int:
         """Return how many segments came to their end although they had done so before."""
         store = Store(str(self.folder / "store"))
-        return self.ended() - sum(1 for entry in store.entries() if entry.record_bytes)
+        return len(self.ended()) - sum(1 for entry in store.entries() if entry.record_bytes)
 
     def damaged(self) -> int:
         """Return how many segments that the search was told of are not whole in the store."""
