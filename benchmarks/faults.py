@@ -48,6 +48,7 @@ _THAW = str(Path(sys.executable).with_name("thaw"))
 _SYSTEM = Path(__file__).with_name("_faulty_system.py")
 _PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
 _WORKER = "ray::RayTrainWorker"
+_SLOTS = ("ray::ResourceTrainable", "ray::Slot")
 _SEGMENT_S = 0.5
 _PATIENCE_S = 240.0
 _NOTICE_S = 30.0
@@ -184,14 +185,20 @@ def hang_worker(scene: Scene) -> None:
 
 
 def kill_slot(scene: Scene) -> None:
-    """SIGKILL the actor that walks the trial."""
-    for pid in pids(scene.folder, "ray::Slot"):
+    """SIGKILL the actor that walks the trial, whatever Ray calls its process at the moment."""
+    found = [pid for title in _SLOTS for pid in pids(scene.folder, title)]
+    if not found:
+        raise RuntimeError("there is no slot to kill")
+    for pid in found:
         kill(pid)
 
 
 def kill_controller(scene: Scene) -> None:
     """SIGKILL Ray Train's controller, which alone knows what it reserved."""
-    for pid in pids(scene.folder, "ray::TrainController"):
+    found = pids(scene.folder, "ray::TrainController")
+    if not found:
+        raise RuntimeError("there is no controller to kill")
+    for pid in found:
         kill(pid)
 
 

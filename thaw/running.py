@@ -18,6 +18,7 @@ from thaw.callbacks import Bookkeeper, Halt
 from thaw.cluster import slot_resources
 from thaw.forgetting import Forgetting
 from thaw.leaks import Sweeper
+from thaw.mending import mend
 from thaw.results import Table, count
 from thaw.scheduling import Pauses
 from thaw.search_log import log, search_log
@@ -91,7 +92,7 @@ def _run(
             halted=lambda: bool(table.halted),
         )
         budget = keeper.budget = _budget(run, searcher, table)
-        _keep_warm(run.scheduler, run.slots)
+        mend(run.scheduler, run.slots)
         if run.worth is not None:
             watch(run.scheduler, run.worth)
         sweeper = Sweeper()
@@ -148,24 +149,6 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
             failure_config=tune.FailureConfig(max_failures=_TRIAL_RETRIES),
         ),
     ).fit()
-
-
-def _keep_warm(scheduler: TrialScheduler, num_slots: int) -> None:
-    """Make Tune keep every slot for the next trial.
-
-    Tune 2.60 keeps one idle actor, and ends the others when no trial is due at that moment: those
-    that wait for a trunk, or for the next generation, would start their workers again.
-    """
-    add = scheduler.on_trial_add
-    told: list[Any] = []
-
-    def on_trial_add(controller: Any, trial: Any) -> None:
-        if not told:
-            told.append(trial)
-            controller._actor_cache.increase_max(trial.placement_group_factory, num_slots)
-        add(controller, trial)
-
-    scheduler.on_trial_add = on_trial_add  # type: ignore[method-assign,assignment]
 
 
 def _trial_name(trial: Any) -> str:

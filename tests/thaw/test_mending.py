@@ -1,0 +1,99 @@
+"""A trial outlives its slot, at whatever moment that dies."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+from thaw.mending import retry_waiting
+
+DIED = RuntimeError("the slot died")
+
+
+class Controller:
+    """As much of Tune's controller as hears of failures; its decision is Tune's own."""
+
+    def __init__(self) -> None:
+        self._trial_to_actor: dict[Any, str] = {}
+        self._resetting_trials: set[Any] = set()
+        self._has_errored, self._iteration, self._trials = False, 0, list[Any]()
+        self.told: list[str] = []
+        silent = SimpleNamespace(
+            on_trial_error=lambda *_, **__: None,
+            on_trial_recover=lambda *_, **__: None,
+            on_trial_complete=lambda *_, **__: None,
+        )
+        self._callbacks = self._scheduler_alg = self._search_alg = silent
+
+    def _process_trial_failure(self, trial: Any, exception: Exception) -> None:
+        decide: Any = TuneController._process_trial_failure
+        decide(self, trial, exception=exception)
+
+    def _set_trial_status(self, trial: Any, status: str) -> None:
+        trial.status = status
+
+    def _try_recover(self, trial: Any, exc: Exception) -> None:
+        self.told.append("retried")
+        self._trial_to_actor.pop(trial, None)
+        trial.status = Trial.PENDING
+
+    def _schedule_trial_stop(self, trial: Any, exception: Exception) -> None:
+        self.told.append("failed")
+        trial.status = Trial.ERROR
+
+
+class FakeTrial:
+    """A trial that may fail four times."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        self.trial_id = "0000"
+        self.num_failures = 0
+
+    def handle_error(self, exception: Exception) -> None:
+        self.num_failures += 1
+
+    def should_recover(self) -> bool:
+        return self.num_failures <= 4
+
+
+@pytest.fixture
+def controller() -> Controller:
+    made = Controller()
+    retry_waiting(made)
+    return made
+
+
+def test_two_calls_to_one_dead_slot_are_one_failure(controller: Controller) -> None:
+    trial = FakeTrial(Trial.RUNNING)
+    controller._trial_to_actor[trial] = "slot"
+    controller._process_trial_failure(trial, exception=DIED)
+    controller._process_trial_failure(trial, exception=DIED)
+    assert controller.told == ["retried"] and trial.num_failures == 1
+
+
+def test_a_warm_slot_that_dies_as_it_gets_a_trial_costs_it_one_try(controller: Controller) -> None:
+    trial = FakeTrial(Trial.PENDING)
+    controller._trial_to_actor[trial] = "warm slot"
+    controller._resetting_trials.add(trial)
+    controller._process_trial_failure(trial, exception=DIED)
+    assert controller.told == ["retried"] and trial.num_failures == 1
+    assert not controller._resetting_trials, "else Tune never gives it a slot again"
+
+
+def test_tries_are_counted(controller: Controller) -> None:
+    trial = FakeTrial(Trial.PENDING)
+    for _ in range(5):
+        controller._trial_to_actor[trial] = "slot"
+        controller._process_trial_failure(trial, exception=DIED)
+    assert controller.told == ["retried"] * 4 + ["failed"]
+
+
+def test_tune_itself_gives_such_trials_up() -> None:
+    """Where this fails, Tune has learned it, and `retry_waiting` can go."""
+    unmended, trial = Controller(), FakeTrial(Trial.RUNNING)
+    unmended._process_trial_failure(trial, exception=DIED)
+    unmended._process_trial_failure(trial, exception=DIED)
+    assert unmended.told == ["retried", "failed"]

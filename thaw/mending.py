@@ -1,0 +1,49 @@
+"""What Tune 2.60 gets wrong about slots that serve one trial after the other, mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+
+def mend(scheduler: TrialScheduler, num_slots: int) -> None:
+    """Keep `num_slots` slots warm, and let a trial outlive its slot at any moment.
+
+    Tune's controller is met when the scheduler hears of the first trial. It keeps one idle actor
+    and ends the others when no trial is due at that moment: those that wait for a trunk, or for
+    the next generation, would start their workers again.
+    """
+    add = scheduler.on_trial_add
+    told: list[Any] = []
+
+    def on_trial_add(controller: Any, trial: Any) -> None:
+        if not told:
+            told.append(trial)
+            controller._actor_cache.increase_max(trial.placement_group_factory, num_slots)
+            retry_waiting(controller._tune_controller)
+        add(controller, trial)
+
+    scheduler.on_trial_add = on_trial_add  # type: ignore[method-assign,assignment]
+
+
+def retry_waiting(controller: Any) -> None:
+    """Let Tune's controller retry a trial whose slot died before it was running again.
+
+    It retries running trials only, and fails one for good that waits: one that is given to a warm
+    slot which dies in that moment, and one of which it hears twice, by two calls to the same dead
+    slot. The first is retried like one whose slot could not be made; the second already is.
+    """
+    process: Callable[..., None] = controller._process_trial_failure
+
+    def process_failure(trial: Any, exception: Exception) -> None:
+        if trial.status == Trial.PENDING:
+            if trial not in controller._trial_to_actor:
+                return
+            controller._resetting_trials.discard(trial)
+            controller._set_trial_status(trial, Trial.RUNNING)
+        process(trial, exception=exception)
+
+    controller._process_trial_failure = process_failure
