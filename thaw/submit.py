@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -28,6 +29,8 @@ _LOG_PAUSE = 20
 _AUTH_MODE = "RAY_AUTH_MODE"
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _TOO_BIG = re.compile(r"Package size \S+ exceeds the maximum size of [\w.]*\w")
+_CHATTY = ("ray._private.runtime_env.packaging", "ray.dashboard.modules.dashboard_sdk")
+"""Loggers that name each file that is not sent, many times over."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -87,6 +90,8 @@ def connect(address: str) -> Any:
 
 def send(client: Any, submission: Submission) -> None:
     """Upload the working directory and start the job; raise `UserError` where it is refused."""
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     runtime_env = {"working_dir": submission.working_dir, "env_vars": submission.env_vars}
     _told(
         submission.address,
