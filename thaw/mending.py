@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
@@ -23,27 +23,24 @@ def mend(scheduler: TrialScheduler, num_slots: int) -> None:
         if not told:
             told.append(trial)
             controller._actor_cache.increase_max(trial.placement_group_factory, num_slots)
-            retry_waiting(controller._tune_controller)
+            controller._tune_controller.__class__ = Controller
         add(controller, trial)
 
     scheduler.on_trial_add = on_trial_add  # type: ignore[method-assign,assignment]
 
 
-def retry_waiting(controller: Any) -> None:
-    """Let Tune's controller retry a trial whose slot died before it was running again.
+class Controller(TuneController):
+    """Tune's controller, which retries a trial whose slot died before it was running again.
 
-    It retries running trials only, and fails one for good that waits: one that is given to a warm
-    slot which dies in that moment, and one of which it hears twice, by two calls to the same dead
-    slot. The first is retried like one whose slot could not be made; the second already is.
+    Tune's own retries running trials only, and fails one for good that waits: one that is given to
+    a warm slot which dies in that moment, and one of which it hears twice, by two calls to the same
+    dead slot. The first is retried like one whose slot could not be made; the second already is.
     """
-    process: Callable[..., None] = controller._process_trial_failure
 
-    def process_failure(trial: Any, exception: Exception) -> None:
+    def _process_trial_failure(self, trial: Trial, exception: Any) -> None:
         if trial.status == Trial.PENDING:
-            if trial not in controller._trial_to_actor:
+            if trial not in self._trial_to_actor:
                 return
-            controller._resetting_trials.discard(trial)
-            controller._set_trial_status(trial, Trial.RUNNING)
-        process(trial, exception=exception)
-
-    controller._process_trial_failure = process_failure
+            self._resetting_trials.discard(trial)
+            self._set_trial_status(trial, Trial.RUNNING)
+        super()._process_trial_failure(trial, exception=exception)

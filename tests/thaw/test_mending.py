@@ -7,13 +7,13 @@ import pytest
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from thaw.mending import retry_waiting
+from thaw.mending import Controller
 
 DIED = RuntimeError("the slot died")
 
 
-class Controller:
-    """As much of Tune's controller as hears of failures; its decision is Tune's own."""
+class Heard:
+    """What a controller has where it hears of failures; the decision is its own."""
 
     def __init__(self) -> None:
         self._trial_to_actor: dict[Any, str] = {}
@@ -27,9 +27,9 @@ class Controller:
         )
         self._callbacks = self._scheduler_alg = self._search_alg = silent
 
-    def _process_trial_failure(self, trial: Any, exception: Exception) -> None:
-        decide: Any = TuneController._process_trial_failure
-        decide(self, trial, exception=exception)
+    def fail(self, trial: Any) -> None:
+        decide: Any = self._process_trial_failure  # type: ignore[attr-defined]
+        decide(trial, exception=DIED)
 
     def _set_trial_status(self, trial: Any, status: str) -> None:
         trial.status = status
@@ -42,6 +42,10 @@ class Controller:
     def _schedule_trial_stop(self, trial: Any, exception: Exception) -> None:
         self.told.append("failed")
         trial.status = Trial.ERROR
+
+
+MENDED: Any = type("Mended", (Heard, Controller), {})
+UNMENDED: Any = type("Unmended", (Heard, TuneController), {})
 
 
 class FakeTrial:
@@ -60,40 +64,39 @@ class FakeTrial:
 
 
 @pytest.fixture
-def controller() -> Controller:
-    made = Controller()
-    retry_waiting(made)
+def controller() -> Heard:
+    made: Heard = MENDED()
     return made
 
 
-def test_two_calls_to_one_dead_slot_are_one_failure(controller: Controller) -> None:
+def test_two_calls_to_one_dead_slot_are_one_failure(controller: Heard) -> None:
     trial = FakeTrial(Trial.RUNNING)
     controller._trial_to_actor[trial] = "slot"
-    controller._process_trial_failure(trial, exception=DIED)
-    controller._process_trial_failure(trial, exception=DIED)
+    controller.fail(trial)
+    controller.fail(trial)
     assert controller.told == ["retried"] and trial.num_failures == 1
 
 
-def test_a_warm_slot_that_dies_as_it_gets_a_trial_costs_it_one_try(controller: Controller) -> None:
+def test_a_warm_slot_that_dies_as_it_gets_a_trial_costs_it_one_try(controller: Heard) -> None:
     trial = FakeTrial(Trial.PENDING)
     controller._trial_to_actor[trial] = "warm slot"
     controller._resetting_trials.add(trial)
-    controller._process_trial_failure(trial, exception=DIED)
+    controller.fail(trial)
     assert controller.told == ["retried"] and trial.num_failures == 1
     assert not controller._resetting_trials, "else Tune never gives it a slot again"
 
 
-def test_tries_are_counted(controller: Controller) -> None:
+def test_tries_are_counted(controller: Heard) -> None:
     trial = FakeTrial(Trial.PENDING)
     for _ in range(5):
         controller._trial_to_actor[trial] = "slot"
-        controller._process_trial_failure(trial, exception=DIED)
+        controller.fail(trial)
     assert controller.told == ["retried"] * 4 + ["failed"]
 
 
 def test_tune_itself_gives_such_trials_up() -> None:
-    """Where this fails, Tune has learned it, and `retry_waiting` can go."""
-    unmended, trial = Controller(), FakeTrial(Trial.RUNNING)
-    unmended._process_trial_failure(trial, exception=DIED)
-    unmended._process_trial_failure(trial, exception=DIED)
+    """Where this fails, Tune has learned it, and our controller can go."""
+    unmended, trial = UNMENDED(), FakeTrial(Trial.RUNNING)
+    unmended.fail(trial)
+    unmended.fail(trial)
     assert unmended.told == ["retried", "failed"]
