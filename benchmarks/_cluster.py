@@ -8,15 +8,17 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 MARK = "THAW_FAULTS"
 """Environment variable that all processes of the cluster inherit; it names a folder."""
-_KILL_WAIT_S = 10.0
+_THAW = str(Path(sys.executable).with_name("thaw"))
 
 
 def use_token() -> None:
@@ -108,6 +110,21 @@ class Machines:
         """Return a folder for one node: several in one write over each other's working folders."""
         self._folders.append(tempfile.mkdtemp(prefix="ray-"))  # short: it holds sockets
         return self._folders[-1]
+
+
+def start_search(
+    folder: Path, address: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start `thaw search` on a cluster, in a session of its own; `search.log` in `folder` grows."""
+    with (folder / "search.log").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [_THAW, "search", *arguments, "--address", address],
+            env={**os.environ, **(environment or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
 
 def _free_port() -> int:

@@ -20,9 +20,9 @@ from ray.tune import Callback
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from training.keys import Step
 from training.record import Record
 from training.store import Store
-from training.trainer import Step
 
 Results = Iterator[dict[str, Any]]
 

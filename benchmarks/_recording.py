@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.trainer import Step
+from training.keys import Step
 
 FOLDER = Path(__file__).parent / "recorded"
 _DIGITS = 12

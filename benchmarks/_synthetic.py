@@ -13,11 +13,11 @@ from search_spaces.dimensions import Ask, Choice, Int, Real
 from search_spaces.study import Study
 from training.config import Config
 from training.curves import Cosine
+from training.keys import Step
 from training.record import Record
 from training.schedule import Facts, Schedule, Stage
 from training.settings import Place
 from training.store import Store
-from training.trainer import Step
 
 NUM_SEGMENTS = 20
 FACTS = Facts(

@@ -17,11 +17,12 @@ from thaw.plan import draw
 from thaw.proposer import Proposer
 from trainables.spec import TrialSpec
 from training.budget import prune
+from training.keys import Step
 from training.record import Record
 from training.schedule import Schedule
 from training.settings import Place
 from training.store import Store
-from training.trainer import Step, Trainer
+from training.trainer import Trainer
 from training.walk import foresee
 
 _SEED = 0

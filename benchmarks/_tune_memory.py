@@ -20,9 +20,9 @@ from thaw.scheduling import make_scheduler
 from thaw.trials import FixedList, Proposal
 from trainables.pool import Workers
 from training.config import Config
+from training.keys import Step
 from training.record import Record
 from training.store import Store
-from training.trainer import Step
 from training.walk import walk
 
 _SLOTS = 2
@@ -42,8 +42,11 @@ class Sampled(FixedList):
         return super().next()
 
 
-def tune_cost(num_trials: int, folder: Path) -> dict[str, float]:
-    """Run `num_trials` on real slots; return what one more costs, from the second half of them."""
+def tune_cost(num_trials: int, folder: Path, most: int) -> dict[str, float]:
+    """Run `num_trials` on real slots; return what one more costs, from the second half of them.
+
+    `driver_mb_at_most` is where a straight line through that half comes to at `most` trials.
+    """
     store = Store(str(folder / "store"))
     source = Sampled(_replayed(num_trials, store))
     run = Run(
@@ -65,9 +68,11 @@ def tune_cost(num_trials: int, folder: Path) -> dict[str, float]:
         raise SystemExit(f"scale: only {ended} of {num_trials} replayed trials finished")
     (middle_s, middle_mb), (end_s, end_mb) = source.seen[num_trials // 2], source.seen[num_trials]
     rest = num_trials - num_trials // 2
+    mb_per_trial = (end_mb - middle_mb) / rest
     return {
-        "tune_kb_per_trial": 1024 * (end_mb - middle_mb) / rest,
+        "tune_kb_per_trial": 1024 * mb_per_trial,
         "tune_s_per_trial": (end_s - middle_s) / rest,
+        "driver_mb_at_most": end_mb + mb_per_trial * (most - num_trials),
     }
 
 

@@ -29,7 +29,6 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,12 +38,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._cluster import Machines, kill, pids, use_token, wait_for
+from benchmarks._cluster import Machines, kill, pids, start_search, use_token, wait_for
 from benchmarks._faulty_system import ENDED, HANG, PACE
 from benchmarks._report import report
 from training.store import Store
 
-_THAW = str(Path(sys.executable).with_name("thaw"))
 _SYSTEM = Path(__file__).with_name("_faulty_system.py")
 _PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
 _WORKER = "ray::RayTrainWorker"
@@ -88,15 +86,9 @@ class Scene:
             *("--max-concurrent", "1", *self.options),
         ]
         arguments = ["--resume", str(out)] if (out / "search.json").exists() else first
-        with (self.folder / "search.log").open("a", encoding="utf-8") as log:
-            self.search = subprocess.Popen(
-                [_THAW, "search", *arguments, "--address", self.machines.address],
-                env={**os.environ, **self.environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+        self.search = start_search(
+            self.folder, self.machines.address, *arguments, environment=self.environment
+        )
 
     def ended(self) -> list[float]:
         """Return when the evaluation of each segment began that came to its end."""

@@ -33,14 +33,14 @@ import torch
 
 from benchmarks._report import report
 from training.classification import Classification, ClassifierConfig
-from training.keys import child_key
+from training.keys import Step, child_key
 from training.optimizers import AdamW
 from training.record import Record
 from training.schedule import Schedule, Stage
 from training.settings import Augment, Place
 from training.store import Store
 from training.task import facts_of
-from training.trainer import Step, Trainer
+from training.trainer import Trainer
 from training.walk import UNKNOWN
 
 _DATA, _BATCH, _EPOCHS, _SLOTS = "source", 32, 2, 2

@@ -3,8 +3,9 @@
     python -m benchmarks.soak [--tiny] [--minutes 10] [--every 30]
 
 A head and four nodes with four logical GPUs each on this machine, with a token; `thaw search` with
-64 trials of the embedded digits on 16 slots, from a process of its own. Every 30 s a node chosen at
-random is killed and another one comes, for ten minutes or until the search ends. Then:
+64 trials of a task that needs nothing but time on 16 slots, from a process of its own. Every 30 s a
+node chosen at random is killed and another one comes, for ten minutes or until the search ends.
+Then:
 
 - `not_ended`: trials that did not finish;
 - `groups_left`: placement groups that are not removed when the search is over, while its cluster is
@@ -27,35 +28,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks._cluster import Machines, processes, use_token
-from benchmarks._faulty_system import PACE
+from benchmarks._cluster import Machines, processes, start_search, use_token
 from benchmarks._report import report
+from benchmarks._small_system import PACE
 from training.store import Store
 
-_THAW = str(Path(sys.executable).with_name("thaw"))
-_SYSTEM = Path(__file__).with_name("_faulty_system.py")
+_SYSTEM = Path(__file__).with_name("_small_system.py")
 _PATIENCE_S = 1800.0
 _LOOK_S = 1.0
 _GONE_S = 20.0
-
-
-def search(folder: Path, machines: Machines, trials: int) -> subprocess.Popen[str]:
-    """Start the search on the cluster."""
-    arguments = [
-        *("search", str(_SYSTEM), "--trials", str(trials), "--scheduler", "none"),
-        *("--sampler", "random", "--gpus-per-trial", "1", "--device", "cpu"),
-        *("--out", str(folder / "out"), "--store", str(folder / "store")),
-        *("--address", machines.address),
-    ]
-    with (folder / "search.log").open("w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            [_THAW, *arguments],
-            env=dict(os.environ),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
 
 
 def ended(folder: Path) -> int:
@@ -95,7 +76,13 @@ def soak(
     chosen, lost, early_mb, late_mb = random.Random(0), 0, 0.0, 0.0
     machines = Machines(folder, workers=nodes, cpus=4, gpus=4)
     try:
-        process = search(folder, machines, trials)
+        process = start_search(
+            folder,
+            machines.address,
+            *(str(_SYSTEM), "--trials", str(trials), "--scheduler", "none", "--sampler", "random"),
+            *("--gpus-per-trial", "1", "--device", "cpu"),
+            *("--out", str(folder / "out"), "--store", str(folder / "store")),
+        )
         start = time.monotonic()
         next_s = start + every_s
         while process.poll() is None:

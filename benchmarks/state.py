@@ -34,13 +34,14 @@ import torch
 from benchmarks._keep import keep
 from benchmarks._report import report
 from training.classification import Classification, ClassifierConfig
+from training.keys import Step
 from training.live import Live
 from training.record import Record
 from training.schedule import Schedule, Stage
 from training.settings import Place
 from training.store import Store
 from training.task import facts_of
-from training.trainer import Step, Trainer
+from training.trainer import Trainer
 from training.walk import walk
 
 _MINUTE_S = 60.0

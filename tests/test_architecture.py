@@ -120,11 +120,21 @@ def test_no_file_is_two_ideas() -> None:
     assert not too_long, f"longer than {MAX_LINES} lines: {too_long}"
 
 
-def test_the_command_line_starts_light() -> None:
-    heavy = ("torch", "ray", "optuna", "pandas", "pyarrow")
-    code = f"import sys, thaw.cli; print(*[m for m in {heavy} if m in sys.modules])"
+def imported_with(statement: str, heavy: tuple[str, ...]) -> list[str]:
+    """Those of `heavy` that a fresh process has imported after `statement`."""
+    code = f"import sys; {statement}; print(*[m for m in {heavy} if m in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [], "importing thaw.cli imports these"
+    return run.stdout.split()
+
+
+def test_the_command_line_starts_light() -> None:
+    heavy = ("torch", "ray", "optuna", "pandas", "pyarrow")
+    assert imported_with("import thaw.cli", heavy) == []
+
+
+def test_slots_mailboxes_and_the_store_need_no_torch() -> None:
+    # there is one of each beside every worker, and it is started anew when a node is lost
+    assert imported_with("import trainables.slot, thaw.store_commands", ("torch",)) == []

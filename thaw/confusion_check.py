@@ -16,10 +16,10 @@ from thaw.pictures import write_picture
 from thaw.train import spec_of
 from trainables.spec import TrialSpec
 from training.errors import UserError
+from training.keys import Step
 from training.record import Record
 from training.settings import Place
 from training.store import Store
-from training.trainer import Step
 from training.walk import walk
 
 _STORE = "results/store"

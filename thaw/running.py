@@ -142,7 +142,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
                 CSVLoggerCallback(),
                 JsonLoggerCallback(),
                 TBXLoggerCallback(),
-                Forgetting(),
+                Forgetting(table.metric),
             ],
             stop=Halt(table),
             verbose=0,

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from trainables.spec import TrialSpec
 from training.errors import UserError
-from training.keys import child_key
+from training.keys import Step, child_key
 from training.settings import Settings
 from training.store import Store
 from training.task import Task
-from training.trainer import Step, Trainer
+from training.trainer import Trainer
 
 _WARM_STEPS = 3
 _LEAD_S = 0.1

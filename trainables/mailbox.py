@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import ray
 
 from trainables.spec import TrialSpec
+from training.keys import Step
 from training.record import Record
 from training.schedule import Facts
-from training.trainer import Step
 
 MAX_DEATHS = 3
 """Times that workers may die in one job; at the next it is given up."""

@@ -17,24 +17,19 @@ from typing import Any
 import ray
 from ray import train
 from ray._private.state import state as ray_state
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.mailbox import Failed, Job, Mailbox, Outcome
 from trainables.spec import TrialSpec
-from trainables.watchdog import Watchdog
+from training.keys import Step
 from training.record import Record
 from training.schedule import Facts
-from training.segment import world_rank
-from training.store import Store
-from training.trainer import Step, Trainer
-from training.trouble import StoreTrouble
 
 _POLL_S = 0.5
 _STOP_S = 30.0
-_IDLE_S = 60.0
-"""Seconds without work after which workers give back what they hold."""
 _UNLIMITED = -1
 _START_FAILURES = 3
 """Times that Ray Train may fail to start a group; it waits a minute for room at each."""
@@ -74,10 +69,10 @@ class Pool:
         self._error: BaseException | None = None
         self.usable = True
         """Whether it can be asked for another segment."""
-        trainer = TorchTrainer(
-            _serve,
+        trainer = _trainer(
+            workers,
+            train_loop_per_worker=_serve,
             train_loop_config={"mailbox": self._mailbox, "workers": workers},
-            torch_config=TorchConfig(backend="gloo") if workers.on_cpu else None,
             scaling_config=train.ScalingConfig(
                 num_workers=workers.num_workers,
                 use_gpu=workers.gpus_per_worker > 0,
@@ -149,7 +144,7 @@ class Pool:
             return RuntimeError(f"{because}: {failure}")
         return WorkersLost(because)
 
-    def _run(self, trainer: TorchTrainer) -> None:
+    def _run(self, trainer: DataParallelTrainer) -> None:
         try:
             trainer.fit()
         except BaseException as error:  # kept for whoever waits for an answer
@@ -157,46 +152,31 @@ class Pool:
 
 
 def _serve(config: dict[str, Any]) -> None:
-    """Work through the mailbox until the end of work: what each Ray Train worker runs."""
-    mailbox, workers = config["mailbox"], config["workers"]
-    store, rank = Store(workers.store), world_rank()
-    node = ray.get_runtime_context().get_node_id()
-    number = ray.get(mailbox.first_open.remote(rank, node))
-    watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), rank)
-    trainer: Trainer | None = None
-    root = ""
-    while (job := ray.get(mailbox.take.remote(number, rank, _IDLE_S))) is not None:
-        try:
-            with watchdog.watching():
-                if trainer is None or root != job.facts.root:
-                    trainer, root = _trainer(job, store), job.facts.root
-                outcome: Outcome = trainer.train(job.path)
-        except Exception as error:
-            outcome = Failed(f"{type(error).__name__}: {error}")
-            if job.facts.place.world_size > 1:
-                if isinstance(error, StoreTrouble):  # a restart would not mend it
-                    ray.get(mailbox.answer.remote(number, outcome))
-                else:
-                    _tell(mailbox, outcome.because)
-                raise  # the other ranks wait in a collective: Ray Train must restart them all
-            trainer = None
-        if rank == 0:
-            ray.get(mailbox.answer.remote(number, outcome))
-        number += 1
+    """What each Ray Train worker runs; the slot and Ray's controller import no torch for it."""
+    from trainables.worker import serve
+
+    serve(config["mailbox"], config["workers"])
 
 
-def _tell(mailbox: Any, incident: str) -> None:
-    ray.get(mailbox.report.remote(incident), timeout=_STOP_S)
+def _trainer(workers: Workers, **arguments: Any) -> DataParallelTrainer:
+    """Return Ray Train's trainer, without the process that hands out Ray Data: there is none.
 
+    Several workers have torch's process group; one needs none.
+    """
+    trainer: DataParallelTrainer
+    if workers.num_workers == 1:
+        trainer = DataParallelTrainer(**arguments)
+    else:
+        from ray.train.torch import TorchConfig
+        from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-def _trainer(job: Job, store: Store) -> Trainer:
-    return Trainer(
-        job.spec.build_task(),
-        root=job.facts.root,
-        seed=job.spec.schedule.seed,
-        store=store,
-        place=job.facts.place,
-    )
+        config = TorchConfig(backend="gloo") if workers.on_cpu else None
+        trainer = TorchTrainer(torch_config=config, **arguments)
+    usual = trainer._create_default_callbacks
+    trainer._create_default_callbacks = lambda: [  # type: ignore[method-assign]
+        callback for callback in usual() if not isinstance(callback, DatasetsCallback)
+    ]
+    return trainer
 
 
 def _resources(workers: Workers) -> dict[str, float]:

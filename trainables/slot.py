@@ -11,10 +11,10 @@ from ray import tune
 
 from trainables.pool import Pool, Workers, WorkersLost
 from trainables.spec import TrialSpec
+from training.keys import Step
 from training.record import Record
 from training.schedule import Facts
 from training.store import Store
-from training.trainer import Step
 from training.walk import Visit, walk
 
 _NEW_WORKERS = 3

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from training.backbone import Backbone, backbone_of
+from training.backbone import Backbone
+from training.backbone_modules import backbone_of
 from training.checkpoints import file_digest, load_weights
 from training.checks import check_classes, check_loss, why_not
 from training.classes import class_weights, cross_entropy, num_right

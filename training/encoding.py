@@ -8,8 +8,6 @@ import json
 from threading import Event
 from typing import IO, Any, cast
 
-import torch
-
 from training.record import Record
 
 _DIGEST_BYTES = 64
@@ -42,6 +40,8 @@ def encode_state(state: dict[str, Any], file: IO[bytes], stop: Event | None = No
     Nothing is copied on the way but what lies on a GPU. Raises the `OSError` of the file, and
     `Stopped` soon after `stop` is set.
     """
+    import torch
+
     file.write(bytes(_DIGEST_BYTES))
     hashed = _Hashed(file, stop or Event())
     try:
@@ -81,6 +81,8 @@ class _Hashed:
 
 def decode_state(data: bytes) -> dict[str, Any] | None:
     """Return the state in `data` on the CPU, or None where it is damaged; nothing is unpickled."""
+    import torch
+
     payload = memoryview(data)[_DIGEST_BYTES:]
     if hashlib.sha256(payload).hexdigest().encode() != data[:_DIGEST_BYTES]:
         return None

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from training.settings import Settings
 
 CORE_VERSION = "2"
 """Raised when a change of the core changes what a segment does to the state."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One segment of a path: what it is called and what it does."""
+
+    key: str
+    settings: Settings
 
 
 def root_key(*, task: dict[str, Any], fingerprint: str, seed: int) -> str:

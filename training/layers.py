@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from training.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Layers = dict[str, tuple[str, ...]]
 """Group name -> the names of its parameters; ordered from the input to the head."""

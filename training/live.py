@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from training.backbone import Backbone, BackboneNames
+from training.backbone import Backbone
+from training.backbone_modules import BackboneNames
 from training.optimizers import build_optimizer
 from training.randomness import derive
 from training.settings import Settings

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import nn
 
 from training.config import Config
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 NonNegative = Annotated[float, Field(ge=0)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -30,6 +32,8 @@ class AdamW(Config):
 
     def build(self, groups: list[dict[str, object]], *, fused: bool) -> torch.optim.Optimizer:
         """Return torch's optimizer over `groups`; the LR is set before each step."""
+        import torch
+
         return torch.optim.AdamW(
             groups,
             lr=0.0,
@@ -59,6 +63,8 @@ class SGD(Config):
 
     def build(self, groups: list[dict[str, object]], *, fused: bool) -> torch.optim.Optimizer:
         """Return torch's optimizer over `groups`; the LR is set before each step."""
+        import torch
+
         return torch.optim.SGD(
             groups,
             lr=0.0,

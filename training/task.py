@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from training.errors import UserError
 from training.keys import root_key
@@ -14,7 +11,11 @@ from training.layers import Layers
 from training.schedule import Facts, Schedule, Stage, num_used
 from training.settings import Place, Settings
 
-Totals = dict[str, Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Totals: TypeAlias = "dict[str, Tensor]"
 """Name -> sum over examples on the device; totals of batches and ranks add up.
 
 A scalar, or in an evaluation a table of counts, such as (true class, predicted class), or the

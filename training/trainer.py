@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from training.fused import (
     sibling,
     train_fused,
 )
+from training.keys import Step
 from training.live import Live
 from training.record import Record
 from training.saving import Saving
@@ -28,14 +28,6 @@ from training.settings import Place, Settings
 from training.store import Store
 from training.task import Task
 from training.thumbnails import packed
-
-
-@dataclass(frozen=True)
-class Step:
-    """One segment of a path: what it is called and what it does."""
-
-    key: str
-    settings: Settings
 
 
 class Trainer:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.divergence import diverged
-from training.keys import child_key
+from training.keys import Step, child_key
 from training.record import Record
 from training.schedule import Facts, Schedule
 from training.settings import Settings
 from training.store import Store
-from training.trainer import Step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,11 @@ from thaw.trials import FixedList, Proposal
 from trainables.slot import TRIAL, Assignment, results
 from trainables.spec import TrialSpec
 from training.actions import Reaction
+from training.keys import Step
 from training.record import Record
 from training.rules import Rule
 from training.schedule import Schedule, Stage
 from training.settings import Settings
-from training.trainer import Step
 from training.walk import foresee, walk
 
 STUDY = Study(

@@ -13,13 +13,13 @@ from torch import nn
 from tests.training.helpers import TinyTask, outcome, same, schedule, stage, state
 from training.classification import Classification, ClassifierConfig
 from training.fused import can_fuse
-from training.keys import child_key
+from training.keys import Step, child_key
 from training.record import Record
 from training.schedule import Schedule
 from training.settings import Compute, Place, Settings
 from training.store import Store
 from training.task import Task, facts_of
-from training.trainer import Step, Trainer
+from training.trainer import Trainer
 from training.walk import UNKNOWN
 
 TASK = Classification(ClassifierConfig(image_size=16))
