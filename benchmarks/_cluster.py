@@ -18,6 +18,7 @@ from typing import Any
 
 MARK = "THAW_FAULTS"
 """Environment variable that all processes of the cluster inherit; it names a folder."""
+_NODE_TRIES = 3
 _THAW = str(Path(sys.executable).with_name("thaw"))
 
 
@@ -64,8 +65,18 @@ class Machines:
         return list(self._cluster.worker_nodes)
 
     def add(self) -> None:
-        """Start one more worker node."""
-        self._cluster.add_node(**self._node, temp_dir=self._new_folder())
+        """Start one more worker node; Ray gives up on one that is not there within 30 s."""
+        for tries in range(1, _NODE_TRIES + 1):
+            place = self._new_folder()
+            try:
+                self._cluster.add_node(**self._node, temp_dir=place)
+                return
+            except Exception:  # Ray raises no other class where the machine was too busy
+                if tries == _NODE_TRIES:
+                    raise
+                for pid, _, line in processes(self.folder):
+                    if place in line:
+                        kill(pid)
 
     def lose(self, node: Any) -> None:
         """Kill all processes of a worker node, at once and without a word."""
@@ -115,7 +126,11 @@ class Machines:
 def start_search(
     folder: Path, address: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start `thaw search` on a cluster, in a session of its own; `search.log` in `folder` grows."""
+    """Start `thaw search` on a cluster, out of reach of Ctrl-C; `search.log` in `folder` grows.
+
+    In this process's session: where the kernel shares the CPU out by session, a driver in one of
+    its own gets as much as all of the cluster, or is starved by it.
+    """
     with (folder / "search.log").open("a", encoding="utf-8") as log:
         return subprocess.Popen(
             [_THAW, "search", *arguments, "--address", address],
@@ -123,7 +138,7 @@ def start_search(
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
+            process_group=0,
         )
 
 
