@@ -96,7 +96,7 @@ def soak(
             if next_s < now < start + 60 * minutes:
                 machines.lose(chosen.choice(machines.nodes))
                 machines.add()
-                lost, next_s = lost + 1, time.monotonic() + every_s
+                lost, next_s = lost + 1, next_s + every_s
             time.sleep(_LOOK_S)
         wall_s = time.monotonic() - start
         time.sleep(_GONE_S)
