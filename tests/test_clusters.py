@@ -124,7 +124,10 @@ def test_kuberay_takes_its_modes(job: dict[str, Any]) -> None:
     assert "token" in KUBERAY["enums"]["AuthMode"]
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == pinned()
     environment = yaml.safe_load(job["spec"]["runtimeEnvYAML"])
-    assert environment["env_vars"] == {"RAY_JOB_STOP_SIGNAL": "SIGINT"}
+    assert environment["env_vars"] == {
+        "RAY_JOB_STOP_SIGNAL": "SIGINT",
+        "RAY_JOB_STOP_WAIT_TIME_S": "120",
+    }
 
 
 def test_kuberay_keeps_the_head_off_spot_nodes_and_shares_storage(job: dict[str, Any]) -> None:

@@ -47,7 +47,11 @@ class Story:
 
     def submit(self, name: str, *arguments: str) -> None:
         """Submit `thaw search`, as the documentation says."""
-        variables = {"RAY_AUTH_MODE": "token", "RAY_JOB_STOP_SIGNAL": "SIGINT"}
+        variables = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_JOB_STOP_SIGNAL": "SIGINT",
+            "RAY_JOB_STOP_WAIT_TIME_S": "120",
+        }
         ray_job(
             *("submit", "--no-wait", "--address", self.machines.jobs_url, "--working-dir", "."),
             *("--submission-id", name, "--runtime-env-json", json.dumps({"env_vars": variables})),
