@@ -34,8 +34,11 @@ class Machines:
     def __init__(self, folder: Path, *, workers: int, cpus: int, gpus: int = 0) -> None:
         """Start the head and `workers` nodes of `cpus` and `gpus` each, which are logical."""
         os.environ[MARK] = str(folder)
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
+        # Cluster writes its address there, and only a node without a folder of its own makes it.
+        Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._folders: list[str] = []
         self._node: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus}
