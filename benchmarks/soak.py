@@ -90,7 +90,7 @@ def soak(
             if now - start > _PATIENCE_S:
                 process.kill()
                 break
-            late_mb = resident_mb(process.pid)
+            late_mb = resident_mb(process.pid) or late_mb  # 0 where it has just ended
             if not early_mb and ended(folder) >= trials / 8:
                 early_mb = late_mb
             if next_s < now < start + 60 * minutes:
