@@ -117,6 +117,10 @@ def search(
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; default: what the cluster holds.")
     ] = None,
+    fuse: Annotated[
+        int,
+        typer.Option(min=1, help="Heads to train in one pass over the backbone they share."),
+    ] = 1,
     worker_label: WorkerLabels = None,
     device: Device = None,
     hang_after: HangAfter = 600.0,
@@ -165,6 +169,7 @@ def search(
             cpus_per_worker=cpus_per_worker,
             gpus_per_trial=gpus_per_trial,
             max_concurrent=max_concurrent,
+            fuse=fuse,
             worker_labels=read_labels(worker_label),
             hang_after_s=hang_after,
             device=device,

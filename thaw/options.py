@@ -48,6 +48,8 @@ class Options:
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     """GPUs of one trial over all its workers; None takes one a worker where the cluster has any."""
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    fuse: Annotated[int, Field(ge=1)] = 1
+    """Most trials whose heads are trained in one pass over the frozen backbone; 1 is each alone."""
     worker_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that the nodes of workers must have."""
     hang_after_s: Annotated[float, Field(gt=0)] = 600.0

@@ -130,6 +130,8 @@ class Table:
     """Name of the trial -> its row."""
     halted: str = ""
     """Why the search came to a halt before its end; empty where it did not."""
+    unvisited: int = 0
+    """Segments trained beside other trials' to which the trial that they are of did not come."""
     _written_s: float = field(default=-math.inf, init=False, repr=False)
     _writing_s: float = field(default=0.0, init=False, repr=False)
 
@@ -196,6 +198,12 @@ class Journal:
                 if how in ("trained", "reused"):
                     self._visits.setdefault(trial, {})[key] = how == "trained"
         self._cut_off = set(self._visits)
+        self._given = {
+            (trial, key)
+            for trial, visits in self._visits.items()
+            for key, trained in visits.items()
+            if trained
+        }
 
     def trained(self, trial: str, key: str, *, reused: bool) -> bool:
         """Tell whether `trial` trained the segment, in this run or an earlier one; note it."""
@@ -203,10 +211,24 @@ class Journal:
         if key not in known:
             in_flight = reused and trial in self._cut_off and not self._owned(key)
             self._cut_off.discard(trial)
-            known[key] = in_flight or not reused
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{trial} {key} {'trained' if known[key] else 'reused'}\n")
+            self._note(trial, key, in_flight or not reused)
+        self._given.discard((trial, key))
         return known[key]
+
+    def given(self, trial: str, key: str) -> None:
+        """Note that `trial`, which has not come there yet, got the segment beside another one."""
+        if key not in self._visits.setdefault(trial, {}):
+            self._note(trial, key, True)
+            self._given.add((trial, key))
+
+    def num_unvisited(self) -> int:
+        """Return how many trained segments no trial has come to: those that were given in vain."""
+        return len(self._given)
+
+    def _note(self, trial: str, key: str, trained: bool) -> None:
+        self._visits[trial][key] = trained
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{trial} {key} {'trained' if trained else 'reused'}\n")
 
     def _owned(self, key: str) -> bool:
         return any(visits.get(key, False) for visits in self._visits.values())

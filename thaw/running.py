@@ -17,6 +17,7 @@ from thaw.budgeting import StoreBudget
 from thaw.callbacks import Bookkeeper, Halt
 from thaw.cluster import slot_resources
 from thaw.forgetting import Forgetting
+from thaw.fusing import Fusing
 from thaw.leaks import Sweeper
 from thaw.mending import mend
 from thaw.results import Table, count
@@ -54,6 +55,8 @@ class Run:
     store_budget: str | None = None
     worth: Worth | None = None
     """Who ends trials whose next phase is not worth its price, besides the scheduler."""
+    fusing: Fusing | None = None
+    """Who says which trials that wait are trained beside one that runs."""
 
 
 def run_trials(
@@ -69,9 +72,16 @@ def run_trials(
         log("search began", study=run.title, trials=run.num_trials, slots=run.slots)
         _run(run, source, table, console, resumed)
         _mark_interrupted(table)
-        log("search ended", **count(table.rows.values()), halted=table.halted or None)
+        log(
+            "search ended",
+            **count(table.rows.values()),
+            unvisited=table.unvisited or None,
+            halted=table.halted or None,
+        )
     table.write(run.folder)
     console.print(final_table(table, width=console.width))
+    if table.unvisited:
+        console.print(f"{table.unvisited} segments more were trained beside others, in vain so far")
 
 
 def _run(
@@ -90,6 +100,8 @@ def _run(
             pausing=run.scheduler.pausing if isinstance(run.scheduler, Pauses) else None,
             restart=keeper.restart,
             halted=lambda: bool(table.halted),
+            fusing=run.fusing,
+            trained=keeper.given,
         )
         budget = keeper.budget = _budget(run, searcher, table)
         mend(run.scheduler, run.slots)

@@ -14,6 +14,7 @@ from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.asking import OptunaSource
 from thaw.cluster import connected, num_slots, place_of, workers_of
+from thaw.fusing import Fusing
 from thaw.mirror import results_folder
 from thaw.options import DEVICES, Options
 from thaw.preparing import prepare
@@ -66,7 +67,7 @@ def _search(
         schedule=_first_schedule(study, config, pinned, options.seed),
     )
     prepare(system(study.system), config)
-    spec.build_task().build(options.seed)  # what is wrong with data, weights or layers is said
+    fusing = _fusing(spec, options)  # what is wrong with data, weights or layers is said
     spec.facts(Place())  # before anything starts
     store = Store(options.store)
     store.files.check()
@@ -123,6 +124,7 @@ def _search(
             scheduler_name=options.scheduler,
             store_budget=options.store_budget,
             worth=worth_of(options, study),
+            fusing=fusing,
         )
         run_trials(run, source, table, console, resumed)
     return table
@@ -152,6 +154,17 @@ def _check(study: Study, options: Options, folder: Path) -> None:
             "good; take --scheduler asha or none"
         )
     Clock(study, options.rung_by)
+
+
+def _fusing(spec: TrialSpec, options: Options) -> Fusing | None:
+    """Build the task's models; return who says which trials share a pass, if any do."""
+    task = spec.build_task()
+    models = task.build(options.seed)
+    if options.fuse == 1:
+        return None
+    if options.workers_per_trial > 1:
+        raise UserError(f"--fuse {options.fuse}: several workers train one trial; allowed: 1")
+    return Fusing(options.fuse, task, models)
 
 
 def _first_schedule(study: Study, config: Any, pinned: dict[str, Any], seed: int) -> Any:

@@ -2,17 +2,20 @@
 
 It holds back a trial whose next segment a running trial is about to train, so that no two slots
 train the same one, and starts another in its place. A trial that a pausing scheduler stopped
-starts again when it is its turn: what it has done is replayed from the store.
+starts again when it is its turn: what it has done is replayed from the store. With `Fusing`, trials
+that wait can be trained beside one that starts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from thaw.fusing import Fusing, Promise
 from thaw.promotion import Pausing
 from thaw.trials import Proposal, Source
 from trainables.slot import TRIAL
@@ -34,12 +37,16 @@ class ScheduleSearcher(Searcher):
         pausing: Pausing | None = None,
         restart: Callable[[str], None] = lambda name: None,
         halted: Callable[[], bool] = lambda: False,
+        fusing: Fusing | None = None,
+        trained: Callable[[str, str], None] = lambda name, key: None,
     ) -> None:
         """Take trials from `source`, holding back at most two for each slot.
 
         `resumed` are the trials of an earlier run, which come first. With `pausing` a stopped
         trial is paused only; `restart` is called with its name before it starts again. Once
-        `halted`, who fails or is stopped is not over: nothing is told.
+        `halted`, who fails or is stopped is not over: nothing is told. With `fusing` as many more
+        are held back as can be trained beside those that run; `trained` is called with the name of
+        such a trial and the key of a segment that it has got so.
         """
         super().__init__(metric=metric, mode=mode)
         self._source = source
@@ -49,10 +56,13 @@ class ScheduleSearcher(Searcher):
         self._restart = restart
         self._halted = halted
         self._exhausted = False
-        self._max_held = 2 * num_slots
+        self._fusing = fusing
+        self._trained = trained
+        self._max_held = num_slots * (2 + (fusing.most if fusing else 0))
         self._held: list[Proposal] = []
         self._running: dict[str, Proposal] = {}
         self._paused: dict[str, Proposal] = {}
+        self._promises: dict[str, list[Promise]] = {}
 
     def needed(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the keys that running trials may go on from, and those of trials to come."""
@@ -84,8 +94,10 @@ class ScheduleSearcher(Searcher):
         if proposal is None and self._is_last():
             proposal = self._promoted()
         if proposal is not None:
+            self._promises[trial_id] = self._promise(proposal)
             self._running[trial_id] = proposal
-            return {**proposal.values, TRIAL: proposal.assignment}
+            fellows = tuple(promise.order() for promise in self._promises[trial_id])
+            return {**proposal.values, TRIAL: replace(proposal.assignment, fellows=fellows)}
         if not self._is_last():
             return None
         for paused in self._paused.values():
@@ -100,6 +112,10 @@ class ScheduleSearcher(Searcher):
         proposal.reached = result["segment"]
         proposal.done = max(proposal.done, proposal.reached)
         proposal.cost_s = result["cost_s"]
+        for promise in self._promises[trial_id]:
+            key = promise.kept(proposal.reached)
+            if key is not None and self._known(key):
+                self._trained(promise.fellow.name, key)
         value = result[self.metric]
         if not math.isfinite(value):
             return
@@ -117,6 +133,7 @@ class ScheduleSearcher(Searcher):
         if result is not None:
             self.on_trial_result(trial_id, result)
         proposal = self._running.pop(trial_id)
+        del self._promises[trial_id]
         failed = error or result is None
         ended = "failed" if failed or result is None else result["ended"] or "stopped"
         if ended == "stopped" and self._pausing is not None:
@@ -174,15 +191,40 @@ class ScheduleSearcher(Searcher):
 
     def _asked(self) -> Proposal | None:
         """Ask the source until a proposal can start; hold back those that cannot."""
-        while not self._exhausted and len(self._held) < self._max_held:
-            proposal = self._source.next()
-            if proposal is None:
-                self._exhausted = True
-            elif self._free(proposal):
+        while (proposal := self._one_more()) is not None:
+            if self._free(proposal):
                 return proposal
-            else:
-                self._held.append(proposal)
+            self._held.append(proposal)
         return None
+
+    def _one_more(self) -> Proposal | None:
+        """Ask the source for one more trial, unless enough are held back."""
+        if self._exhausted or len(self._held) >= self._max_held:
+            return None
+        proposal = self._source.next()
+        self._exhausted = proposal is None
+        return proposal
+
+    def _promise(self, leader: Proposal) -> list[Promise]:
+        """Choose who is trained beside a trial that starts: one for each different next segment."""
+        until = self._fusing.beside(leader) if self._fusing else None
+        if self._fusing is None or until is None:
+            return []
+        promises: dict[str, Promise] = {}
+        for other in self._waiting():
+            if self._free(other) and (end := until(other)):
+                wanted = other.keys[leader.done]
+                promises.setdefault(wanted, Promise(other, leader.done, end))
+            if len(promises) == self._fusing.most:
+                break
+        return list(promises.values())
+
+    def _waiting(self) -> Iterator[Proposal]:
+        """Yield the trials that wait, and then new ones for as long as more may wait."""
+        yield from (*self._resumed, *self._held)
+        while (proposal := self._one_more()) is not None:
+            self._held.append(proposal)
+            yield proposal
 
     def _free(self, proposal: Proposal) -> bool:
         """Tell whether no running trial is on its way to the proposal's next segment.
@@ -198,7 +240,11 @@ class ScheduleSearcher(Searcher):
         if proposal.done == len(proposal.keys):
             return True
         wanted = proposal.keys[proposal.done]
-        return not any(wanted in other.ahead() for other in self._running.values())
+        return not any(
+            wanted in other.ahead()
+            or any(wanted in p.keys(other.reached) for p in self._promises[trial_id])
+            for trial_id, other in self._running.items()
+        )
 
     def _known(self, key: str) -> bool:
         return self._store.record(key) is not None

@@ -23,6 +23,8 @@ class Job:
     spec: TrialSpec
     facts: Facts
     path: tuple[Step, ...]
+    others: tuple[tuple[Step, ...], ...] = ()
+    """Ways to segments of other trials that may be trained in the same pass."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,7 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.mailbox import Failed, Job, Mailbox, Outcome
-from trainables.spec import TrialSpec
-from training.keys import Step
 from training.record import Record
-from training.schedule import Facts
 
 _POLL_S = 0.5
 _STOP_S = 30.0
@@ -91,12 +88,12 @@ class Pool:
         self._thread = threading.Thread(target=self._run, args=(trainer,), daemon=True)
         self._thread.start()
 
-    def train(self, spec: TrialSpec, facts: Facts, path: Sequence[Step]) -> Record:
-        """Train the last segment of `path` on the workers; raise where they cannot.
+    def train(self, job: Job) -> Record:
+        """Do a job on the workers; raise where they cannot.
 
         Raises `WorkersLost` where the group is gone for no fault of the segment.
         """
-        number = ray.get(self._mailbox.post.remote(Job(spec, facts, tuple(path))))
+        number = ray.get(self._mailbox.post.remote(job))
         if number is None:
             raise WorkersLost("the training workers went for want of work")
         answer = self._mailbox.outcome.remote(number)

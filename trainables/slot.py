@@ -9,6 +9,8 @@ from typing import Any
 
 from ray import tune
 
+from trainables.fellows import Fellow, Fellows
+from trainables.mailbox import Job
 from trainables.pool import Pool, Workers, WorkersLost
 from trainables.spec import TrialSpec
 from training.keys import Step
@@ -36,6 +38,8 @@ class Assignment:
     """Segments after which a replayed trial ends as it did before; 0 for a trial that is new."""
     because: str = ""
     """How the replayed trial ended."""
+    fellows: tuple[Fellow, ...] = ()
+    """Trials that may be trained beside this one."""
 
     def __str__(self) -> str:
         """Name the file that holds the schedule; Tune writes this to its tables."""
@@ -72,7 +76,11 @@ class Slot(tune.Trainable):
         return {"key": self._key}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Replay up to the saved key; every segment on the way is in the store."""
+        """Replay up to the saved key; every segment on the way is in the store.
+
+        The slot that was lost may have let fellows go, so that they run by now: none are left.
+        """
+        self._fellows.clear()
         key = (checkpoint or {}).get("key")
         while key and self._key != key:
             self.step()
@@ -83,6 +91,7 @@ class Slot(tune.Trainable):
 
     def _begin(self, trial: Assignment) -> None:
         self._trial = trial
+        self._fellows = Fellows(trial.fellows, trial.facts, self._store)
         self._key = ""
         self._results: Iterator[dict[str, Any]] = results(
             trial, walk(trial.spec.schedule, trial.facts, self._store, self._train)
@@ -90,6 +99,7 @@ class Slot(tune.Trainable):
 
     def _train(self, path: Sequence[Step]) -> Record:
         """Train a segment, on new workers where those at hand are gone or about to go."""
+        job = Job(self._trial.spec, self._trial.facts, tuple(path), self._fellows.ways(len(path)))
         if self._pool is not None and self._pool.over():
             self._close()
         elif self._pool is not None and self._pool.must_move():
@@ -99,7 +109,9 @@ class Slot(tune.Trainable):
             if self._pool is None:
                 self._pool = Pool(self._workers)
             try:
-                return self._pool.train(self._trial.spec, self._trial.facts, path)
+                record = self._pool.train(job)
+                self._fellows.let_go(len(path))
+                return record
             except WorkersLost as lost:
                 self._incidents.append(str(lost))
                 self._close()

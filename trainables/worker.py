@@ -32,7 +32,7 @@ def serve(mailbox: Any, workers: Workers) -> None:
             with watchdog.watching():
                 if trainer is None or root != job.facts.root:
                     trainer, root = _trainer(job, store), job.facts.root
-                outcome: Outcome = trainer.train(job.path)
+                outcome: Outcome = trainer.train_beside(job.path, job.others)
         except Exception as error:
             outcome = Failed(f"{type(error).__name__}: {error}")
             if job.facts.place.world_size > 1:

@@ -55,23 +55,37 @@ class Separable(Task, Protocol):
         """Return the totals of a batch of validation examples from (B, classes) `logits`."""
 
 
+class NotTogether(ValueError):
+    """Segments that were to be trained in one pass cannot be."""
+
+
 def can_fuse(settings: Sequence[Settings], task: Task, model: nn.Module) -> str | None:
     """Return why segments with `settings` cannot be trained in one pass, or None where they can.
 
     `model` is the one that they train, in any state. That they go on from the same backbone is not
     looked at: see `same_backbone`.
     """
+    return differing(settings) or unfit(settings[0], task, model)
+
+
+def differing(settings: Sequence[Settings]) -> str | None:
+    """Return in what `settings` differ that must be the same in one pass, or None."""
     first = settings[0]
-    if not isinstance(task, Separable):
-        return f"{task.name} does not take its losses apart from its model"
     for each in settings:
-        differing = next((n for n in _names() if getattr(each, n) != getattr(first, n)), None)
-        if differing is not None:
-            one, other = getattr(first, differing), getattr(each, differing)
-            return f"{differing}: must be the same for all, got {one!r} and {other!r}"
+        name = next((n for n in _names() if getattr(each, n) != getattr(first, n)), None)
+        if name is not None:
+            one, other = getattr(first, name), getattr(each, name)
+            return f"{name}: must be the same for all, got {one!r} and {other!r}"
         if each.num_steps != first.num_steps:
             return f"lrs: all need as many steps, got {first.num_steps} and {each.num_steps}"
-    return _alone(first) or _not_only_classifier(first, task, model)
+    return None
+
+
+def unfit(settings: Settings, task: Task, model: nn.Module) -> str | None:
+    """Return what keeps a segment from being fused, whatever the others are, or None."""
+    if not isinstance(task, Separable):
+        return f"{task.name} does not take its losses apart from its model"
+    return _alone(settings) or _not_only_classifier(settings, task, model)
 
 
 def _names() -> list[str]:
@@ -79,7 +93,6 @@ def _names() -> list[str]:
 
 
 def _alone(settings: Settings) -> str | None:
-    """Return what keeps a segment from being fused, whatever the others are."""
     known = Compute(**{name: getattr(settings.compute, name) for name in _COMPUTE})
     for name in Compute.model_fields:
         value = getattr(settings.compute, name)
@@ -229,7 +242,7 @@ class _Fork:
         features = self._backbone(images)
         seen, self._tap.seen = self._tap.seen, None
         if features is not seen:
-            raise ValueError("fused training: the model goes on after its classifier")
+            raise NotTogether("fused training: the model goes on after its classifier")
         return (head(features) for head in self._heads)
 
 

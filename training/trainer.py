@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from training.confusion import CONFUSION, Rows, kept
 from training.fused import (
+    NotTogether,
     Separable,
     can_fuse,
     evaluate_fused,
@@ -62,28 +63,46 @@ class Trainer:
                 self._store.publish_record(record)
         return record
 
+    def train_beside(self, path: Sequence[Step], others: Sequence[Sequence[Step]]) -> Record:
+        """Train and publish the last segment of `path`, and in the same pass those of `others`.
+
+        An outcome is that of `train` for each. Those of `others` that cannot be trained in one pass
+        with `path`, or do not fit into memory with it, are left out.
+        """
+        model = self._live.models[path[-1].settings.model]
+        fit = [
+            other
+            for other in others
+            if not can_fuse([path[-1].settings, other[-1].settings], self._task, model)
+        ]
+        if fit and isinstance(self._task, Separable):
+            try:
+                return self._fuse(self._task, [path, *fit])[0]
+            except (NotTogether, torch.OutOfMemoryError):
+                self._fused = {}
+        return self.train(path)
+
     def train_fused(self, paths: Sequence[Sequence[Step]]) -> list[Record]:
         """Train the last segments of `paths` in one pass over the data, and publish them.
 
         Each outcome is that of `train`; see `training.fused`. The records share the seconds of the
-        pass evenly. What does not fit into memory so is trained one by one. Raises `ValueError`
+        pass evenly. What does not fit into memory so is trained one by one. Raises `NotTogether`
         where the settings, or the states before, do not allow it.
         """
         settings = [path[-1].settings for path in paths]
         model = self._live.models[settings[0].model]
         reason = can_fuse(settings, self._task, model)
         if reason is not None or not isinstance(self._task, Separable):
-            raise ValueError(f"fused training: {reason}")
+            raise NotTogether(f"fused training: {reason}")
         try:
-            return self._fuse(self._task, paths, settings)
+            return self._fuse(self._task, paths)
         except torch.OutOfMemoryError:
             self._fused = {}
         return [self.train(path) for path in paths]  # out of the handler: it held the tensors
 
-    def _fuse(
-        self, task: Separable, paths: Sequence[Sequence[Step]], settings: Sequence[Settings]
-    ) -> list[Record]:
+    def _fuse(self, task: Separable, paths: Sequence[Sequence[Step]]) -> list[Record]:
         started = time.perf_counter()
+        settings = [path[-1].settings for path in paths]
         lives = self._siblings(paths)
         restored = time.perf_counter()
         if settings[0].place.device == "cuda":
@@ -122,7 +141,8 @@ class Trainer:
             if self._reach(path) < len(path) - 1:
                 self.train(path[:-1])
             if lives and not same_backbone(self._live, lives[0], model):
-                raise ValueError(f"fused training: {parent} has another backbone than {parents[0]}")
+                pair = f"{parent} has another backbone than {parents[0]}"
+                raise NotTogether(f"fused training: {pair}")
             lives.append(sibling(self._live, lives[0], model) if lives else self._live.twin())
         return lives
 

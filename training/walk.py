@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from training.divergence import diverged
 from training.keys import Step, child_key
@@ -59,6 +60,13 @@ def foresee(
     A schedule that looks at its metrics is followed by the records that are `known`, and from
     there on as if none of its rules held. `known` must not know a key without those before it.
     """
+    return tuple(step.key for step in foresee_steps(schedule, facts, known))
+
+
+def foresee_steps(
+    schedule: Schedule, facts: Facts, known: Callable[[str], Record | None] | None = None
+) -> list[Step]:
+    """Return all segments that a trial comes through, as `foresee` does, with what they do."""
     visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
         visited.append(_path(schedule, visited, history, settings, facts)[-1])
@@ -66,22 +74,34 @@ def foresee(
         history.append(record or UNKNOWN)
         if record is not None and diverged(schedule, history):
             break
-    return tuple(step.key for step in visited)
+    return visited
 
 
 def path_to(key: str, schedule: Schedule, facts: Facts, store: Store) -> list[Step] | None:
     """Return the way from the root to `key`, or None where no records lead there."""
+    ways = _known_ways(schedule, facts, store)
+    return next((path for path in ways if path[-1].key == key), None)
+
+
+def path_of(number: int, schedule: Schedule, facts: Facts, store: Store) -> list[Step] | None:
+    """Return the way from the root to the segment `number`, from 1, or None as `path_to`."""
+    ways = _known_ways(schedule, facts, store)
+    return next(islice(ways, number - 1, number), None)
+
+
+def _known_ways(schedule: Schedule, facts: Facts, store: Store) -> Iterator[list[Step]]:
+    """Yield the way to each segment of a trial, as far as there are records of those before it."""
     visited, history = list[Step](), list[Record]()
     while (settings := schedule.next(history, facts)) is not None:
         path = _path(schedule, visited, history, settings, facts)
-        if path[-1].key == key:
-            return path
+        yield path
         record = store.record(path[-1].key)
         if record is None:
-            return None
+            return
         visited.append(path[-1])
         history.append(record)
-    return None
+        if diverged(schedule, history):
+            return
 
 
 def _path(

@@ -15,9 +15,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from benchmarks._loop import Broken, Loop, Shelf, Trial, Workshop
 from search_spaces.study import Study
 from tests.thaw.helpers import FACTS, HEAD_ONLY
+from thaw.fusing import Fusing
 from thaw.scheduling import Pauses, make_scheduler
 from thaw.searcher import ScheduleSearcher
 from thaw.trials import FixedList, Proposal
+from trainables.fellows import Fellows
 from trainables.slot import TRIAL, Assignment, results
 from trainables.spec import TrialSpec
 from training.actions import Reaction
@@ -73,12 +75,16 @@ class Training(Callback):
         self.known: Callable[[str], Record | None] = lambda key: None
 
     def __call__(self, path: Sequence[Step]) -> Record:
+        made = self.make(path)
+        if self._chance.random() < self._breaks:
+            raise Broken
+        return made
+
+    def make(self, path: Sequence[Step]) -> Record:
         key = path[-1].key
         if key in self.in_flight:
             self.clashes.append(key)
         self.in_flight.append(key)
-        if self._chance.random() < self._breaks:
-            raise Broken
         parent = path[-2].key if len(path) > 1 else FACTS.root
         return record(key, parent, path[-1].settings)
 
@@ -131,6 +137,58 @@ class RandomStops(FIFOScheduler):
         return TrialScheduler.STOP if self._chance.random() < 0.1 else TrialScheduler.CONTINUE
 
 
+class Heads(Fusing):
+    """Fuses what trains the head alone; which model it is of does not matter here."""
+
+    def __init__(self, num_trials: int) -> None:
+        self.most = num_trials - 1
+
+    def _fits(self, settings: Settings) -> bool:
+        return [value is None for _, value in settings.multipliers] == [True, False]
+
+
+class Beside:
+    """What slots train for the fellows of their trials, and when it is in the store."""
+
+    def __init__(self, shop: Workshop, training: Training, chance: Random) -> None:
+        self._shop = shop
+        self._training = training
+        self._chance = chance
+        self._others: dict[str, list[Record]] = {}
+        """Key of a leader's segment -> what is trained beside it."""
+        self.trained: list[str] = []
+        self.given: list[str] = []
+        """What the searcher says was."""
+
+    def slot(self, trial: Assignment) -> Callable[[Sequence[Step]], Record]:
+        """Return what trains the segments of one trial."""
+        fellows, begun = Fellows(trial.fellows, FACTS, self._shop.store), list[int]()
+
+        def train(path: Sequence[Step]) -> Record:
+            for number in begun[-1:]:
+                fellows.let_go(number)
+            begun.append(len(path))
+            leading = self._shop.train(path)
+            if self._chance.random() < 0.9:  # else they do not fit into memory with it
+                ways = fellows.ways(len(path))
+                self._others[leading.key] = [self._training.make(way) for way in ways]
+            return leading
+
+        return train
+
+    def publish(self, key: str) -> None:
+        """Put a leader's segment into the store, and those beside it."""
+        self._shop.publish(key)
+        for other in self._others.pop(key, ()):
+            self._shop.store.publish(other, {})
+            self._training.in_flight.remove(other.key)
+            self.trained.append(other.key)
+
+    def give(self, name: str, key: str) -> None:
+        """Take in what the searcher says."""
+        self.given.append(key)
+
+
 class Greedy(ScheduleSearcher):
     """Holds nothing back."""
 
@@ -159,17 +217,19 @@ def search(
     breaks: float = 0.0,
     scheduler: TrialScheduler | None = None,
     searcher: type[ScheduleSearcher] = ScheduleSearcher,
-) -> tuple[list[str], Training]:
+    fuse: int = 1,
+) -> tuple[list[str], Training, Beside]:
     """Run all of `found`; return the keys that were trained, in their order, and more of them."""
     chance = Random(seed)
     training = Training(chance, breaks)
     shop = Workshop(Shelf(), training)
     training.known = shop.store.record
+    beside = Beside(shop, training, chance)
     scheduler = scheduler or FIFOScheduler()
 
     def begin(trial: Trial) -> Iterator[dict[str, Any]]:
         mine: Assignment = trial.config[TRIAL]
-        return results(mine, walk(mine.spec.schedule, FACTS, shop.store, shop.train))
+        return results(mine, walk(mine.spec.schedule, FACTS, shop.store, beside.slot(mine)))
 
     loop = Loop(
         searcher(
@@ -179,16 +239,18 @@ def search(
             mode="max",
             num_slots=num_slots,
             pausing=scheduler.pausing if isinstance(scheduler, Pauses) else None,
+            fusing=Heads(fuse) if fuse > 1 else None,
+            trained=beside.give,
         ),
         scheduler,
         begin,
         num_slots=num_slots,
-        publish=shop.publish,
+        publish=beside.publish,
         callbacks=[training],
         takes=lambda: chance.uniform(0.1, 2.0),
     )
     loop.run()
-    return loop.trained, training
+    return loop.trained, training, beside
 
 
 def scheduler_of(name: str, seed: int) -> TrialScheduler:
@@ -214,7 +276,7 @@ TWIN = Schedule(stages=(Stage(name="stage", epochs=2, lr=1e-2),))
 def test_as_many_segments_are_trained_as_there_are_different_ones(
     found: list[Schedule], num_slots: int, scheduler: str, breaks: float, seed: int
 ) -> None:
-    trained, training = search(
+    trained, training, _ = search(
         found,
         num_slots=num_slots,
         seed=seed,
@@ -228,12 +290,63 @@ def test_as_many_segments_are_trained_as_there_are_different_ones(
     assert set(trained) == training.visited
 
 
+heads = st.builds(
+    Stage,
+    name=st.just("head"),
+    epochs=st.integers(1, 3),
+    lr=st.sampled_from((1e-1, 1e-2, 1e-3)),
+    groups=st.just(HEAD_ONLY),
+)
+staged = st.builds(
+    lambda first, then: Schedule(stages=(first, *then)), heads, st.lists(stages, max_size=2)
+)
+
+
+@settings(max_examples=150)
+@given(
+    found=st.lists(staged | schedules, min_size=2, max_size=12),
+    num_slots=st.sampled_from((1, 2, 4)),
+    fuse=st.sampled_from((2, 3, 8)),
+    scheduler=st.sampled_from(("none", "random stops", "asha", "asha-promote")),
+    breaks=st.sampled_from((0.0, 0.1)),
+    seed=st.integers(0, 2**32),
+)
+def test_no_segment_is_trained_twice_where_trials_share_passes(
+    found: list[Schedule], num_slots: int, fuse: int, scheduler: str, breaks: float, seed: int
+) -> None:
+    leading, training, beside = search(
+        found,
+        num_slots=num_slots,
+        seed=seed,
+        breaks=breaks,
+        scheduler=scheduler_of(scheduler, seed),
+        fuse=fuse,
+    )
+    trained = [*leading, *beside.trained]
+    assert not training.clashes, f"two slots trained {training.clashes} at the same time"
+    assert len(trained) == len(set(trained)), "a segment was trained twice"
+    assert training.visited <= set(trained)
+    assert sorted(beside.given) == sorted(beside.trained)
+    if scheduler == "none" and not breaks:
+        assert training.visited == set(trained), "something was trained in vain"
+
+
+def test_heads_of_different_rates_share_each_pass() -> None:
+    found = [
+        Schedule(stages=(Stage(name="head", epochs=3, lr=lr, groups=HEAD_ONLY), TWIN.stages[0]))
+        for lr in (1e-1, 1e-2, 1e-3, 1e-4)
+    ]
+    leading, _, beside = search(found, num_slots=1, seed=3, fuse=4)
+    assert len(beside.trained) == 9, "three epochs of three other heads"
+    assert len(leading) == 3 + 4 * 2
+
+
 @settings(max_examples=50)
 @given(found=st.lists(schedules, min_size=1, max_size=12), num_slots=st.sampled_from((1, 2, 4)))
 def test_without_stops_and_failures_it_is_the_bound_of_the_list(
     found: list[Schedule], num_slots: int
 ) -> None:
-    trained, _ = search(found, num_slots=num_slots)
+    trained, _, _ = search(found, num_slots=num_slots)
     alone = Training(Random(0), 0.0)
     walked = {
         visit.record.key for schedule in found for visit in walk(schedule, FACTS, Shelf(), alone)
@@ -242,8 +355,8 @@ def test_without_stops_and_failures_it_is_the_bound_of_the_list(
 
 
 def test_a_searcher_that_holds_nothing_back_trains_segments_twice() -> None:
-    careful, _ = search([TWIN, TWIN], num_slots=2)
-    greedy, training = search([TWIN, TWIN], num_slots=2, searcher=Greedy)
+    careful, _, _ = search([TWIN, TWIN], num_slots=2)
+    greedy, training, _ = search([TWIN, TWIN], num_slots=2, searcher=Greedy)
     assert len(careful) == 2
     assert len(greedy) > len(training.visited) == 2, f"{len(greedy)} segments trained"
     assert training.clashes, "nobody trained one segment at the same time as another"

@@ -50,7 +50,7 @@ def publish(store: Store, schedule: Schedule, num: int) -> None:
             parent=parent,
             index=index,
             data="target",
-            metrics={"val_accuracy": 0.5},
+            metrics={"train_loss": 1.0, "val_accuracy": 0.5},
             num_steps=settings.num_steps,
             lr_first=settings.lrs[0],
             lr_last=settings.lrs[-1],

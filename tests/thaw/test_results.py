@@ -113,6 +113,19 @@ def test_the_segment_in_flight_belongs_to_the_trial_that_was_cut_off(tmp_path: P
     assert not again.trained("0000", "c", reused=True)
 
 
+def test_what_was_given_is_the_trials_own_once_it_comes_there(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.given("0001", "a")
+    journal.given("0001", "b")
+    assert journal.num_unvisited() == 2
+    assert journal.trained("0001", "a", reused=True)
+    assert not journal.trained("0002", "a", reused=True)
+    assert journal.num_unvisited() == 1
+    again = Journal(tmp_path)
+    assert again.trained("0001", "a", reused=True)
+    assert again.num_unvisited() == 1, "b is still to come"
+
+
 def test_the_pareto_front_holds_finished_trials_that_nobody_beats_for_less() -> None:
     measured = {"0": (0.5, 1.0), "1": (0.4, 2.0), "2": (0.7, 3.0), "3": (0.7, 4.0), "4": (0.9, 9.0)}
     rows = {

@@ -70,6 +70,25 @@ def test_no_segment_is_trained_twice_by_two_slots(folder: Path) -> None:
     assert sum(int(row["segments_reused"]) for row in rows) > 0
 
 
+def test_heads_trained_in_one_pass_end_as_alone(tmp_path: Path, ray_session: None) -> None:
+    """One slot, so that trials wait; the head's rate is what they differ in first."""
+    runs = {"alone": 1, "fused": 3}
+    for name, fuse in runs.items():
+        more = {"fuse": fuse, "max_concurrent": 1, "scheduler": "none", "sampler": "random"}
+        run(tmp_path / name, tmp_path / f"{name}-store", **more)
+    alone, fused = (rows_without(tmp_path / name) for name in runs)
+    assert alone == fused
+    trained = sum(int(row["segments_trained"]) for row in fused)
+    assert len(list((tmp_path / "fused-store").glob("*/*/record.json"))) == trained
+    results = [
+        json.loads(line)
+        for path in (tmp_path / "fused").glob("*/result.json")
+        for line in path.open()
+    ]
+    led = sum(not result["reused"] for result in results)
+    assert led < trained, "no trial found its segments trained beside another's"
+
+
 def test_tune_reads_the_folder(folder: Path) -> None:
     grid = ResultGrid(ExperimentAnalysis(str(folder / "out")))
     assert len(grid) == TRIALS and not grid.errors

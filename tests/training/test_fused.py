@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.training.helpers import TinyTask, outcome, same, schedule, stage, state
 from training.classification import Classification, ClassifierConfig
-from training.fused import can_fuse
+from training.fused import NotTogether, can_fuse
 from training.keys import Step, child_key
 from training.record import Record
 from training.schedule import Schedule
@@ -198,6 +198,37 @@ def test_what_does_not_fit_into_memory_is_trained_one_by_one(
     monkeypatch.setattr("training.trainer.train_fused", full)
     right = together(TASK, paths, other, trainer_of(TASK, other))
     compare(one, other, paths, [alone(TASK, paths, one), right])
+
+
+def test_beside_a_trial_whoever_can_is_trained_too(tmp_path: Path) -> None:
+    paths = [path_of(TASK, trial) for trial in CASES["adamw"][1]]
+    thaws = path_of(TASK, schedule(stage(**FULL), stage(**FULL), stage(**FULL)))
+    one, other = Store(str(tmp_path / "alone")), Store(str(tmp_path / "beside"))
+    by = trainer_of(TASK, other)
+    by.train(paths[0][:1])
+    for length in (2, 3):
+        record = by.train_beside(paths[0][:length], [path[:length] for path in (*paths[1:], thaws)])
+    left = alone(TASK, paths, one)
+    assert record.metrics == left[0].metrics
+    right = [other.record(path[-1].key) for path in paths]
+    compare(one, other, paths, [left, [found for found in right if found]])
+    assert other.record(thaws[1].key) is None
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), NotTogether("no")])
+def test_a_trial_trains_alone_where_those_beside_it_cannot(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [path_of(TASK, trial) for trial in CASES["adamw"][1]]
+    one, other = Store(str(tmp_path / "alone")), Store(str(tmp_path / "beside"))
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("training.trainer.train_fused", fail)
+    record = trainer_of(TASK, other).train_beside(paths[0], [path for path in paths[1:]])
+    compare(one, other, paths[:1], [alone(TASK, paths[:1], one), [record]])
+    assert not [path for path in paths[1:] if other.record(path[-1].key)]
 
 
 def segment(**fields: Any) -> Settings:

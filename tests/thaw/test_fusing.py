@@ -1,0 +1,82 @@
+"""Which trials can be trained beside another one, on a real task."""
+
+from typing import Any
+
+import pytest
+
+from tests.training.helpers import TinyTask, schedule, stage
+from thaw.fusing import Fusing
+from thaw.trials import Proposal
+from trainables.slot import Assignment
+from trainables.spec import TrialSpec
+from training.classification import Classification, ClassifierConfig
+from training.errors import UserError
+from training.schedule import Schedule
+from training.settings import Place
+from training.task import facts_of
+from training.walk import foresee
+
+TASK = Classification(ClassifierConfig(image_size=16))
+FACTS = facts_of(TASK, seed=0, place=Place())
+MODELS = TASK.build(0)
+HEAD: dict[str, Any] = {"groups": {"head": 1.0, "*": "frozen"}, "batchnorm": "eval_frozen"}
+SETTLES = {"until": {"any": [{"kind": "accuracy_settled", "points": 1.0}]}}
+
+
+def plan(lr: float, epochs: int = 3, **fields: Any) -> Schedule:
+    """An epoch of everything, `epochs` of the head alone, and one of everything."""
+    full = {"epochs": 1, "data": "target"}
+    head = HEAD | {"epochs": epochs, "data": "target", "lr": lr} | fields
+    return schedule(stage(**full), stage(**head), stage(**full))
+
+
+def proposal(trial: Schedule, done: int = 1) -> Proposal:
+    keys = foresee(trial, FACTS)
+    assignment = Assignment("0000", TrialSpec(system="classifier", schedule=trial), FACTS)
+    return Proposal(values={}, assignment=assignment, keys=keys, done=done)
+
+
+def until(leader: Proposal, other: Proposal) -> int | None:
+    found = Fusing(4, TASK, MODELS).beside(leader)
+    return None if found is None else found(other)
+
+
+LEADER = plan(1e-2)
+
+
+@pytest.mark.parametrize(
+    ("other", "segments"),
+    [
+        (plan(1e-3), 4),
+        (plan(1e-3, loss={"label_smoothing": 0.1}), 4),
+        (plan(1e-3, epochs=2), 3),
+        (plan(1e-3, epochs=9), 4),
+        (plan(1e-3, batch_size=8), 0),
+        (plan(1e-3, groups={"*": 1.0}), 0),
+        (LEADER, 0),
+        (plan(1e-3, **SETTLES), 0),
+    ],
+)
+def test_until_they_differ_in_more_than_numbers(other: Schedule, segments: int) -> None:
+    assert until(proposal(LEADER), proposal(other)) == segments
+
+
+def test_those_that_are_elsewhere_or_parted_before_are_not_beside() -> None:
+    assert until(proposal(LEADER), proposal(plan(1e-3), done=2)) == 0
+    assert until(proposal(LEADER, done=2), proposal(plan(1e-3), done=2)) == 4
+    elsewhere = schedule(*(stage(epochs=1, lr=0.5, data="target"), *plan(1e-3).stages[1:]))
+    assert until(proposal(LEADER), proposal(elsewhere)) == 0
+
+
+@pytest.mark.parametrize("done", [0, 4, 5])
+def test_nobody_is_beside_a_trial_that_trains_more_than_a_head(done: int) -> None:
+    assert until(proposal(LEADER, done), proposal(plan(1e-3), done)) is None
+
+
+def test_nobody_is_beside_a_trial_whose_course_is_open() -> None:
+    assert until(proposal(plan(1e-2, **SETTLES)), proposal(plan(1e-3))) is None
+
+
+def test_a_task_that_cannot_be_taken_apart_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--fuse 4: tiny does not take .*; allowed: 1"):
+        Fusing(4, TinyTask(), MODELS)
