@@ -33,8 +33,8 @@ class Fusing:
         """
         if not isinstance(task, Separable):
             raise UserError(
-                f"--fuse {num_trials}: models of the task {task.name} do not share passes, as those "
-                "of classification do; allowed: 1"
+                f"--fuse {num_trials}: models of {task.name} do not share passes, as those of "
+                "classification do; allowed: 1"
             )
         self.most = num_trials - 1
         """How many can be beside a leader."""

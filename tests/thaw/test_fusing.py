@@ -78,5 +78,5 @@ def test_nobody_is_beside_a_trial_whose_course_is_open() -> None:
 
 
 def test_a_task_that_cannot_be_taken_apart_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--fuse 4: models of the task tiny .*; allowed: 1"):
+    with pytest.raises(UserError, match=r"--fuse 4: models of tiny .*; allowed: 1"):
         Fusing(4, TinyTask(), MODELS)
