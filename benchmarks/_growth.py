@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from ray.tune import Callback
 from rich.console import Console
 
 from benchmarks._loop import Loop, Trial, Workshop
+from benchmarks._memory import peak_mb
 from benchmarks._synthetic import FACTS, STUDY, Uncached, make
 from thaw.asking import OptunaSource
 from thaw.callbacks import Bookkeeper
@@ -137,12 +136,6 @@ def look_up_ms(folder: Path, keys: Sequence[str]) -> dict[str, float]:
             store.record(wanted)
             spent[name].append(time.perf_counter() - began_s)
     return {f"look_up_{name}_ms": 1000 * median(times) for name, times in spent.items()}
-
-
-def peak_mb() -> float:
-    """Return the most memory in MB that this process ever held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / _MB if sys.platform == "darwin" else peak * 1024 / _MB
 
 
 def grow(

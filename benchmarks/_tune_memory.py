@@ -10,7 +10,8 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from benchmarks._growth import any_spec, peak_mb
+from benchmarks._growth import any_spec
+from benchmarks._memory import peak_mb
 from benchmarks._synthetic import FACTS, STUDY, make
 from thaw.cluster import connected
 from thaw.proposer import Proposer

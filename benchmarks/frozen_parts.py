@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks._memory import peak_mb
 from benchmarks._report import report
 from training.classification import Classification, ClassifierConfig
 from training.live import Live
@@ -175,11 +175,7 @@ def memory_of(arguments: argparse.Namespace, name: str) -> dict[str, float]:
             train_segment(live, task, settings, seed=0)
             train_segment(live, task, settings, seed=0)
         peak = peak_bytes(profiled)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "peak_mb": peak / _MB,
-        "resident_mb": resident / _MB if sys.platform == "darwin" else resident / 1024,
-    }
+    return {"peak_mb": peak / _MB, "resident_mb": peak_mb()}
 
 
 def peak_bytes(profiled: profile) -> int:

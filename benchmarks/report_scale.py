@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks._memory import peak_mb
 from benchmarks._report import report
 
 NUM_POINTS = 100
@@ -103,19 +104,11 @@ def child(logs: Path, out: Path) -> dict[str, float]:
         "compute_s": computed - read,
         "write_s": written - computed,
         "cpu_s": time.process_time(),
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
         "num_runs": len(document.tables["runs"]),
         "num_complete": document.facts["num_runs"]["complete"],
         "html_mb": (out / "report.html").stat().st_size / 1e6,
     }
-
-
-def _peak_mb() -> float:
-    """Return the peak resident memory of this process since it was started."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status has no VmHWM")
 
 
 def measure(kind: str, num_runs: int) -> dict[str, float]:

@@ -38,7 +38,8 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._growth import grow, peak_mb
+from benchmarks._growth import grow
+from benchmarks._memory import peak_mb
 from benchmarks._optuna_cost import sampler_ms, sqlite_ms
 from benchmarks._report import report
 from benchmarks._tune_memory import tune_cost
