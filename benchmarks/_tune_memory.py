@@ -11,7 +11,7 @@ import optuna
 from rich.console import Console
 
 from benchmarks._growth import any_spec
-from benchmarks._memory import peak_mb
+from benchmarks._memory import anonymous_mb, peak_mb
 from benchmarks._synthetic import FACTS, STUDY, make
 from thaw.cluster import connected
 from thaw.proposer import Proposer
@@ -34,19 +34,20 @@ class Sampled(FixedList):
 
     def __init__(self, proposals: list[Proposal]) -> None:
         super().__init__(proposals)
-        self.seen: list[tuple[float, float]] = []
-        """(seconds, peak in MB)."""
+        self.seen: list[tuple[float, float, float]] = []
+        """(seconds, peak in MB, anonymous memory in MB)."""
 
     def next(self) -> Proposal | None:
         """Return the next one."""
-        self.seen.append((time.perf_counter(), peak_mb()))
+        self.seen.append((time.perf_counter(), peak_mb(), anonymous_mb()))
         return super().next()
 
 
 def tune_cost(num_trials: int, folder: Path, most: int) -> dict[str, float]:
     """Run `num_trials` on real slots; return what one more costs, from the second half of them.
 
-    `driver_mb_at_most` is where a straight line through that half comes to at `most` trials.
+    `driver_mb_at_most` is where a straight line through that half comes to at `most` trials,
+    `driver_anonymous_mb` what of it is in no library's file.
     """
     store = Store(str(folder / "store"))
     source = Sampled(_replayed(num_trials, store))
@@ -67,13 +68,16 @@ def tune_cost(num_trials: int, folder: Path, most: int) -> dict[str, float]:
     ended = sum(row.status == "finished" for row in table.rows.values())
     if ended != num_trials:
         raise SystemExit(f"scale: only {ended} of {num_trials} replayed trials finished")
-    (middle_s, middle_mb), (end_s, end_mb) = source.seen[num_trials // 2], source.seen[num_trials]
+    middle, end = source.seen[num_trials // 2], source.seen[num_trials]
     rest = num_trials - num_trials // 2
-    mb_per_trial = (end_mb - middle_mb) / rest
+    s_per_trial, mb_per_trial, _ = ((b - a) / rest for a, b in zip(middle, end, strict=True))
+    _, peak, anonymous = end
+    more = mb_per_trial * (most - num_trials)
     return {
         "tune_kb_per_trial": 1024 * mb_per_trial,
-        "tune_s_per_trial": (end_s - middle_s) / rest,
-        "driver_mb_at_most": end_mb + mb_per_trial * (most - num_trials),
+        "tune_s_per_trial": s_per_trial,
+        "driver_mb_at_most": peak + more,
+        "driver_anonymous_mb": anonymous + more,
     }
 
 

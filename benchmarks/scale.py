@@ -21,7 +21,8 @@ last 100 calls before the n-th trial ends.
 Not in the loop: Tune's own controller, actors and files. `tune_kb_per_trial` and `tune_s_per_trial`
 are a trial's whole share of a real driver, from the second half of 600 real trials through
 `thaw.running`, all replayed from a store on two slots; `driver_mb_at_most` is a straight line
-through that to 10,000, not a measurement.
+through that to 10,000, not a measurement. `driver_anonymous_mb` is that without the pages of
+libraries, which the kernel maps more or fewer of at once.
 """
 
 from __future__ import annotations
