@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from torch import nn
 
 from thaw.trials import Proposal
 from trainables.fellows import Fellow
 from training.errors import UserError
-from training.fused import Separable, differing, unfit
-from training.keys import Step
+from training.fused import Separable, shared, unfit
 from training.settings import Settings
 from training.task import Task
 from training.walk import foresee_steps
+
+_MOST_KNOWN = 256
+"""Trials whose segments are remembered: making them takes as long as proposing the trial did."""
 
 
 class Fusing:
@@ -40,6 +43,7 @@ class Fusing:
         """How many can be beside a leader."""
         self._task = task
         self._models = models
+        self._known: dict[str, list[_Part]] = {}
 
     def beside(self, leader: Proposal) -> Callable[[Proposal], int] | None:
         """Return what says how many segments another trial has when it leaves the leader.
@@ -47,34 +51,48 @@ class Fusing:
         It says 0 of one that cannot be trained beside it at all. None is returned where the
         leader's next segment cannot be shared with any.
         """
-        trial, place = leader.assignment, leader.done
-        if trial.spec.schedule.adaptive or place >= len(leader.keys):
-            return None
-        mine = foresee_steps(trial.spec.schedule, trial.facts)[: len(leader.keys)]
-        fit = [self._fits(step.settings) for step in mine]
-        if not fit[place]:
+        mine, place = self._parts(leader), leader.done
+        if place >= len(mine) or not mine[place].fits:
             return None
 
         def until(other: Proposal) -> int:
-            theirs = other.assignment.spec.schedule
-            if theirs.adaptive or other.done != place:
+            if other.done != place:
                 return 0
-            steps = foresee_steps(theirs, other.assignment.facts)[: len(other.keys)]
-            pairs = list(zip(mine, steps, strict=False))
+            pairs = list(zip(mine, self._parts(other), strict=False))
             parted = next((i for i, (a, b) in enumerate(pairs) if a.key != b.key), len(pairs))
-            together = parted
-            while together < len(pairs) and fit[together] and _same(*pairs[together]):
-                together += 1
+            alike = takewhile(
+                lambda pair: pair[0].fits and pair[0].shared == pair[1].shared, pairs[parted:]
+            )
+            together = parted + sum(1 for _ in alike)
             return together if parted <= place < together else 0
 
         return until
+
+    def _parts(self, proposal: Proposal) -> list[_Part]:
+        """Return all segments of a trial, none where its schedule looks at its metrics."""
+        trial, last = proposal.assignment, proposal.keys[-1]
+        if trial.spec.schedule.adaptive:
+            return []
+        if last not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            steps = foresee_steps(trial.spec.schedule, trial.facts)[: len(proposal.keys)]
+            self._known[last] = [
+                _Part(step.key, shared(step.settings), self._fits(step.settings)) for step in steps
+            ]
+        return self._known[last]
 
     def _fits(self, settings: Settings) -> bool:
         return unfit(settings, self._task, self._models[settings.model]) is None
 
 
-def _same(one: Step, other: Step) -> bool:
-    return differing([one.settings, other.settings]) is None
+@dataclass(frozen=True)
+class _Part:
+    """A segment of a trial, as far as sharing a pass goes."""
+
+    key: str
+    shared: tuple[object, ...]
+    fits: bool
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,15 @@ def can_fuse(settings: Sequence[Settings], task: Task, model: nn.Module) -> str 
     `model` is the one that they train, in any state. That they go on from the same backbone is not
     looked at: see `same_backbone`.
     """
-    return differing(settings) or unfit(settings[0], task, model)
+    return _differing(settings) or unfit(settings[0], task, model)
 
 
-def differing(settings: Sequence[Settings]) -> str | None:
-    """Return in what `settings` differ that must be the same in one pass, or None."""
+def shared(settings: Settings) -> tuple[object, ...]:
+    """Return what all segments of one pass must be equal in: all but numbers, and their steps."""
+    return (*(getattr(settings, name) for name in _names()), settings.num_steps)
+
+
+def _differing(settings: Sequence[Settings]) -> str | None:
     first = settings[0]
     for each in settings:
         name = next((n for n in _names() if getattr(each, n) != getattr(first, n)), None)

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from torch import nn
 
 from benchmarks._loop import Broken, Loop, Shelf, Trial, Workshop
 from search_spaces.study import Study
@@ -23,6 +24,7 @@ from trainables.fellows import Fellows
 from trainables.slot import TRIAL, Assignment, results
 from trainables.spec import TrialSpec
 from training.actions import Reaction
+from training.classification import Classification, ClassifierConfig
 from training.keys import Step
 from training.record import Record
 from training.rules import Rule
@@ -141,7 +143,7 @@ class Heads(Fusing):
     """Fuses what trains the head alone; which model it is of does not matter here."""
 
     def __init__(self, num_trials: int) -> None:
-        self.most = num_trials - 1
+        super().__init__(num_trials, Classification(ClassifierConfig()), nn.ModuleDict())
 
     def _fits(self, settings: Settings) -> bool:
         return [value is None for _, value in settings.multipliers] == [True, False]
