@@ -68,7 +68,7 @@ class Bookkeeper(Callback):
     def given(self, name: str, key: str) -> None:
         """Note a segment that was trained for a trial which waits, beside another one."""
         self._journal.given(name, key)
-        self._table.unvisited = self._journal.num_unvisited()
+        self._table.unvisited = self._journal.num_given
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -77,7 +77,7 @@ class Bookkeeper(Callback):
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
         row.update(result, self._table.metric, self._table.mode, trained=trained)
-        self._table.unvisited = self._journal.num_unvisited()
+        self._table.unvisited = self._journal.num_given
         if trained:
             trial.run_metadata.num_failures = 0  # retries are for those that get no further
         watch = self._watches.setdefault(row.trial, watch_of(trial.config[TRIAL].spec))

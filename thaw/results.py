@@ -17,6 +17,7 @@ from training.errors import UserError
 
 SCHEDULE = "schedule.yaml"
 JOURNAL = "segments.txt"
+_HOW = _TRAINED, _REUSED, _GIVEN = "trained", "reused", "given"
 _WRITE_PAUSE = 20
 """Pause between two writes of the table, in times of what the last one took."""
 
@@ -185,53 +186,53 @@ class Journal:
 
     A search that goes on replays its trials; here it finds who paid for what. A search that is
     killed leaves at most one segment of each trial trained but not written down: it is the first
-    that the trial finds in the store although nobody here trained it.
+    that the trial finds in the store although nobody here trained it. What was trained for a trial
+    beside another one is `given`, and its own once it comes there.
     """
 
     def __init__(self, folder: Path) -> None:
         """Read what an earlier run wrote; a line cut off by its end is left out."""
         self._path = folder / JOURNAL
-        self._visits: dict[str, dict[str, bool]] = {}
+        self._visits: dict[str, dict[str, str]] = {}
+        self.num_given = 0
+        """Segments that trials were given and did not come to so far."""
         if self._path.exists():
             for line in self._path.read_text(encoding="utf-8").splitlines():
                 trial, key, how = (*line.split(" "), "", "")[:3]
-                if how in ("trained", "reused"):
-                    self._visits.setdefault(trial, {})[key] = how == "trained"
+                if how in _HOW:
+                    self._take(trial, key, _HOW[_HOW.index(how)])
         self._cut_off = set(self._visits)
-        self._given = {
-            (trial, key)
-            for trial, visits in self._visits.items()
-            for key, trained in visits.items()
-            if trained
-        }
 
     def trained(self, trial: str, key: str, *, reused: bool) -> bool:
         """Tell whether `trial` trained the segment, in this run or an earlier one; note it."""
-        known = self._visits.setdefault(trial, {})
-        if key not in known:
+        how = self._visits.get(trial, {}).get(key)
+        if how is None:
             in_flight = reused and trial in self._cut_off and not self._owned(key)
             self._cut_off.discard(trial)
-            self._note(trial, key, in_flight or not reused)
-        self._given.discard((trial, key))
-        return known[key]
+            how = _TRAINED if in_flight or not reused else _REUSED
+            self._note(trial, key, how)
+        elif how == _GIVEN:
+            how = _TRAINED
+            self._note(trial, key, how)
+        return how == _TRAINED
 
     def given(self, trial: str, key: str) -> None:
         """Note that `trial`, which has not come there yet, got the segment beside another one."""
-        if key not in self._visits.setdefault(trial, {}):
-            self._note(trial, key, True)
-            self._given.add((trial, key))
+        if key not in self._visits.get(trial, {}):
+            self._note(trial, key, _GIVEN)
 
-    def num_unvisited(self) -> int:
-        """Return how many trained segments no trial has come to: those that were given in vain."""
-        return len(self._given)
-
-    def _note(self, trial: str, key: str, trained: bool) -> None:
-        self._visits[trial][key] = trained
+    def _note(self, trial: str, key: str, how: str) -> None:
+        self._take(trial, key, how)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{trial} {key} {'trained' if trained else 'reused'}\n")
+            file.write(f"{trial} {key} {how}\n")
+
+    def _take(self, trial: str, key: str, how: str) -> None:
+        known = self._visits.setdefault(trial, {})
+        self.num_given += (how == _GIVEN) - (known.get(key) == _GIVEN)
+        known[key] = how
 
     def _owned(self, key: str) -> bool:
-        return any(visits.get(key, False) for visits in self._visits.values())
+        return any(visits.get(key, _REUSED) != _REUSED for visits in self._visits.values())
 
 
 def write_search(folder: Path, facts: dict[str, Any]) -> None:

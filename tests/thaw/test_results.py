@@ -117,13 +117,13 @@ def test_what_was_given_is_the_trials_own_once_it_comes_there(tmp_path: Path) ->
     journal = Journal(tmp_path)
     journal.given("0001", "a")
     journal.given("0001", "b")
-    assert journal.num_unvisited() == 2
+    assert journal.num_given == 2
     assert journal.trained("0001", "a", reused=True)
     assert not journal.trained("0002", "a", reused=True)
-    assert journal.num_unvisited() == 1
+    assert journal.num_given == 1
     again = Journal(tmp_path)
     assert again.trained("0001", "a", reused=True)
-    assert again.num_unvisited() == 1, "b is still to come"
+    assert again.num_given == 1, "b is still to come"
 
 
 def test_the_pareto_front_holds_finished_trials_that_nobody_beats_for_less() -> None:
