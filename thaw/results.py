@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -200,7 +201,7 @@ class Journal:
             for line in self._path.read_text(encoding="utf-8").splitlines():
                 trial, key, how = (*line.split(" "), "", "")[:3]
                 if how in _HOW:
-                    self._take(trial, key, _HOW[_HOW.index(how)])
+                    self._take(trial, key, sys.intern(how))
         self._cut_off = set(self._visits)
 
     def trained(self, trial: str, key: str, *, reused: bool) -> bool:
