@@ -111,7 +111,7 @@ class Promise:
         """Yield what is still to come where the leader has come through `reached` segments."""
         yield from self.fellow.keys[max(self.first, reached) : self.until]
 
-    def kept(self, reached: int) -> str | None:
-        """Return the key of what was promised for the leader's last segment, if anything was."""
+    def due(self, reached: int) -> str | None:
+        """Return the key of what was to be trained with the leader's last segment, if any was."""
         last = reached - 1
         return self.fellow.keys[last] if self.first <= last < self.until else None

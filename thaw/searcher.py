@@ -112,10 +112,7 @@ class ScheduleSearcher(Searcher):
         proposal.reached = result["segment"]
         proposal.done = max(proposal.done, proposal.reached)
         proposal.cost_s = result["cost_s"]
-        for promise in self._promises[trial_id]:
-            key = promise.kept(proposal.reached)
-            if key is not None and self._known(key):
-                self._trained(promise.fellow.name, key)
+        self._promises[trial_id] = [p for p in self._promises[trial_id] if self._kept(p, proposal)]
         value = result[self.metric]
         if not math.isfinite(value):
             return
@@ -218,6 +215,17 @@ class ScheduleSearcher(Searcher):
             if len(promises) == self._fusing.most:
                 break
         return list(promises.values())
+
+    def _kept(self, promise: Promise, leader: Proposal) -> bool:
+        """Tell whether a promise still holds after a segment of its leader; note what it gave.
+
+        One that was not kept is none any more: the fellow trains by itself, and may overtake.
+        """
+        key = promise.due(leader.reached)
+        if key is not None and self._known(key):
+            self._trained(promise.fellow.name, key)
+            return True
+        return key is None
 
     def _waiting(self) -> Iterator[Proposal]:
         """Yield the trials that wait, and then new ones for as long as more may wait."""

@@ -19,7 +19,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from analysis.logs import read_logs
-from search_spaces.study import study
+from search_spaces.study import Study, study
 from tests.faults.processes import wait_until
 from thaw.best import write_best
 from thaw.options import Options
@@ -33,10 +33,11 @@ pytestmark = pytest.mark.ray
 TRIALS = 5
 
 
-def run(out: Path, store: Path, **options: object) -> Table:
+def run(out: Path, store: Path, of: Study | None = None, **options: object) -> Table:
     chosen = Options(study="unfreeze_timing", trials=TRIALS, seed=0, out=str(out), store=str(store))
     quiet = Console(file=io.StringIO())
-    return search(study("unfreeze_timing"), {}, {}, replace(chosen, **options), quiet)  # type: ignore[arg-type]
+    found = of or study("unfreeze_timing")
+    return search(found, {}, {}, replace(chosen, **options), quiet)  # type: ignore[arg-type]
 
 
 def rows_without(out: Path, *columns: str) -> list[dict[str, str]]:
@@ -71,22 +72,24 @@ def test_no_segment_is_trained_twice_by_two_slots(folder: Path) -> None:
 
 
 def test_heads_trained_in_one_pass_end_as_alone(tmp_path: Path, ray_session: None) -> None:
-    """One slot, so that trials wait; the head's rate is what they differ in first."""
+    """The first trial trains what all have in common; the second takes the third head along."""
+    whole = study("unfreeze_timing")
+    points = tuple(
+        {**whole.points[0], "head_lr": lr, "backbone_multiplier": backbone}
+        for lr, backbone in ((2e-3, 0.3), (4.5e-3, 0.3), (1e-2, 0.3), (4.5e-3, 0.1), (1e-2, 0.1))
+    )
     runs = {"alone": 1, "fused": 3}
     for name, fuse in runs.items():
-        more = {"fuse": fuse, "max_concurrent": 1, "scheduler": "none", "sampler": "random"}
-        run(tmp_path / name, tmp_path / f"{name}-store", **more)
+        more = {"fuse": fuse, "max_concurrent": 1, "scheduler": "none"}
+        store = tmp_path / f"{name}-store"
+        run(tmp_path / name, store, of=replace(whole, points=points), **more)
     alone, fused = (rows_without(tmp_path / name) for name in runs)
     assert alone == fused
     trained = sum(int(row["segments_trained"]) for row in fused)
     assert len(list((tmp_path / "fused-store").glob("*/*/record.json"))) == trained
-    results = [
-        json.loads(line)
-        for path in (tmp_path / "fused").glob("*/result.json")
-        for line in path.open()
-    ]
-    led = sum(not result["reused"] for result in results)
-    assert led < trained, "no trial found its segments trained beside another's"
+    found = (path.read_text().splitlines() for path in (tmp_path / "fused").glob("*/result.json"))
+    led = sum(not json.loads(line)["reused"] for lines in found for line in lines)
+    assert trained - led == points[0]["unfreeze_epoch"], "the third head, beside the second"
 
 
 def test_tune_reads_the_folder(folder: Path) -> None:
