@@ -6,11 +6,12 @@ import errno
 import io
 import os
 import shutil
+import signal
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 from typing import IO, Any
@@ -156,20 +157,17 @@ class Files:
                 os.unlink(aside)
 
     def _put(self, path: str, write: Writer) -> None:
-        """Write an object, in a thread of its own, where no Ctrl-C comes in between.
+        """Write an object, and let a Ctrl-C that comes in between wait for it.
 
         Whatever ends a pyarrow stream, its `with` and its destructor too, completes the object with
         what was written so far; there is no way to call it off.
         """
         buffer = io.BytesIO()
         write(buffer)
-        with ThreadPoolExecutor(1) as alone:
-            alone.submit(self._write_stream, path, buffer.getbuffer()).result()
-
-    def _write_stream(self, path: str, data: memoryview) -> None:
-        stream = self._fs.open_output_stream(self.full(path))
-        stream.write(data)
-        stream.close()
+        with _uninterrupted():
+            stream = self._fs.open_output_stream(self.full(path))
+            stream.write(buffer.getbuffer())
+            stream.close()
 
     def _no_room(self, num_bytes: int, reason: str) -> StoreFull:
         free = shutil.disk_usage(_existing(self._root)).free
@@ -178,6 +176,30 @@ class Files:
             f"{shown_bytes(free)} free); what is in it is whole: make room, for example by "
             f"`thaw store prune {self._url} --budget SIZE`, and go on"
         )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let signals that Python code handles wait until the block has ended.
+
+    Such code runs in the main thread only; elsewhere nothing comes in between.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := signal.getsignal(name)):
+                before[name] = handler
+                signal.signal(name, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _existing(folder: str) -> str:
