@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -99,7 +98,7 @@ def timed(study: Study, fields: dict[str, Any], fuse: int, folder: Path) -> tupl
     began_s = time.perf_counter()
     table = search(study, fields, {}, options, Console(quiet=True))
     spent_s = time.perf_counter() - began_s
-    return spent_s, [asdict(row) for row in table.rows.values()]
+    return spent_s, [asdict(table.rows[name]) for name in sorted(table.rows)]
 
 
 def compare(study: Study, fields: dict[str, Any], rounds: int, folder: Path) -> dict[str, float]:
@@ -120,7 +119,7 @@ def compare(study: Study, fields: dict[str, Any], rounds: int, folder: Path) -> 
         "fused_over_plain": median(a / b for a, b in zip(spent[1], spent[_FUSE], strict=True)),
         "segments_fused": _num_segments(rows[_FUSE]),
         "segments_plain": _num_segments(rows[1]),
-        "identical": float(_without(rows[_FUSE], _UNLIKE) == _without(rows[1], _UNLIKE)),
+        "identical": float(not _differing(rows[_FUSE], rows[1])),
     }
 
 
@@ -128,8 +127,17 @@ def _num_segments(rows: Rows) -> int:
     return sum(row["segments_trained"] for row in rows)
 
 
-def _without(rows: Rows, names: Sequence[str]) -> Rows:
-    return [{name: row[name] for name in row if name not in names} for row in rows]
+def _differing(fused: Rows, plain: Rows) -> list[str]:
+    """Print and return what differs between the rows of the two tables."""
+    found = [
+        f"{one['trial']}: {name} is {one[name]!r} fused, {other[name]!r} without"
+        for one, other in zip(fused, plain, strict=True)
+        for name in one
+        if name not in _UNLIKE and repr(one[name]) != repr(other[name])
+    ]
+    for line in found:
+        print(line)
+    return found
 
 
 def main() -> None:
