@@ -2,8 +2,8 @@
 
 Trials that train only a classifier on the same frozen backbone can share each pass over the data
 (`training.fused`). Which ones do is decided before the leading trial starts: those that wait, have
-come as far as it, and differ from it in nothing but numbers since their ways parted. While the
-leader is on its way through those segments, the others wait; then they find them in the store.
+come as far as it, and differ from it in nothing but numbers for a while when their ways part. While
+the leader is on its way through those segments, the others wait; then they find them in the store.
 """
 
 from __future__ import annotations
@@ -45,28 +45,27 @@ class Fusing:
         self._models = models
         self._known: dict[str, list[_Part]] = {}
 
-    def beside(self, leader: Proposal) -> Callable[[Proposal], int] | None:
-        """Return what says how many segments another trial has when it leaves the leader.
+    def beside(self, leader: Proposal) -> Callable[[Proposal], range] | None:
+        """Return what says which segments of another trial, from 0, can be trained beside `leader`.
 
-        It says 0 of one that cannot be trained beside it at all. None is returned where the
-        leader's next segment cannot be shared with any.
+        It says none of one that cannot be trained beside it at all. None is returned where the
+        leader's segments cannot be shared with any.
         """
         mine, place = self._parts(leader), leader.done
-        if place >= len(mine) or not mine[place].fits:
+        if not any(part.fits for part in mine[place:]):
             return None
 
-        def until(other: Proposal) -> int:
+        def together(other: Proposal) -> range:
             if other.done != place:
-                return 0
+                return range(0)
             pairs = list(zip(mine, self._parts(other), strict=False))
             parted = next((i for i, (a, b) in enumerate(pairs) if a.key != b.key), len(pairs))
             alike = takewhile(
                 lambda pair: pair[0].fits and pair[0].shared == pair[1].shared, pairs[parted:]
             )
-            together = parted + sum(1 for _ in alike)
-            return together if parted <= place < together else 0
+            return range(max(parted, place), parted + sum(1 for _ in alike))
 
-        return until
+        return together
 
     def _parts(self, proposal: Proposal) -> list[_Part]:
         """Return all segments of a trial, none where its schedule looks at its metrics."""
@@ -97,21 +96,20 @@ class _Part:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a leader trains for another trial: its segments `first` to `until`, from 0."""
+    """What a leader trains for another trial: some of its segments, from 0."""
 
     fellow: Proposal
-    first: int
-    until: int
+    segments: range
 
     def order(self) -> Fellow:
         """Return what the leader's slot is told."""
-        return Fellow(self.fellow.assignment.spec.schedule, self.until)
+        return Fellow(self.fellow.assignment.spec.schedule, self.segments)
 
     def keys(self, reached: int) -> Iterator[str]:
         """Yield what is still to come where the leader has come through `reached` segments."""
-        yield from self.fellow.keys[max(self.first, reached) : self.until]
+        yield from (self.fellow.keys[number] for number in self.segments if number >= reached)
 
     def due(self, reached: int) -> str | None:
         """Return the key of what was to be trained with the leader's last segment, if any was."""
         last = reached - 1
-        return self.fellow.keys[last] if self.first <= last < self.until else None
+        return self.fellow.keys[last] if last in self.segments else None

@@ -203,15 +203,14 @@ class ScheduleSearcher(Searcher):
         return proposal
 
     def _promise(self, leader: Proposal) -> list[Promise]:
-        """Choose who is trained beside a trial that starts: one for each different next segment."""
-        until = self._fusing.beside(leader) if self._fusing else None
-        if self._fusing is None or until is None:
+        """Choose who is trained beside a trial that starts: one for each different segment."""
+        together = self._fusing.beside(leader) if self._fusing else None
+        if self._fusing is None or together is None:
             return []
         promises: dict[str, Promise] = {}
         for other in self._waiting():
-            if self._free(other) and (end := until(other)):
-                wanted = other.keys[leader.done]
-                promises.setdefault(wanted, Promise(other, leader.done, end))
+            if self._free(other) and (segments := together(other)):
+                promises.setdefault(other.keys[segments[0]], Promise(other, segments))
             if len(promises) == self._fusing.most:
                 break
         return list(promises.values())

@@ -16,8 +16,8 @@ class Fellow:
     """A trial that waits while the one beside it trains segments for both in one pass."""
 
     schedule: Schedule
-    until: int
-    """Number of its segments by whose end it has no more in common with the other."""
+    segments: range
+    """Which of its segments are trained for it, from 0."""
 
 
 class Fellows:
@@ -30,16 +30,17 @@ class Fellows:
         self._store = store
 
     def ways(self, number: int) -> tuple[tuple[Step, ...], ...]:
-        """Return the way to the segment `number` of each that has yet to train it."""
-        ways = (self._way(fellow, number) for fellow in self._left if number <= fellow.until)
+        """Return the way to segment `number`, from 0, of each that has yet to train it there."""
+        ways = (self._way(fellow, number) for fellow in self._left if number in fellow.segments)
         return tuple(tuple(way) for way in ways if way and self._store.record(way[-1].key) is None)
 
     def let_go(self, number: int) -> None:
-        """Forget those for which the segment `number` was not trained: they start by themselves."""
+        """Forget those for which segment `number` was not trained: they start by themselves."""
         self._left = [
             fellow
             for fellow in self._left
-            if (way := self._way(fellow, number)) and self._store.record(way[-1].key)
+            if number not in fellow.segments
+            or ((way := self._way(fellow, number)) and self._store.record(way[-1].key))
         ]
 
     def clear(self) -> None:

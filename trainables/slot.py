@@ -99,7 +99,8 @@ class Slot(tune.Trainable):
 
     def _train(self, path: Sequence[Step]) -> Record:
         """Train a segment, on new workers where those at hand are gone or about to go."""
-        job = Job(self._trial.spec, self._trial.facts, tuple(path), self._fellows.ways(len(path)))
+        number = len(path) - 1
+        job = Job(self._trial.spec, self._trial.facts, tuple(path), self._fellows.ways(number))
         if self._pool is not None and self._pool.over():
             self._close()
         elif self._pool is not None and self._pool.must_move():
@@ -110,7 +111,7 @@ class Slot(tune.Trainable):
                 self._pool = Pool(self._workers)
             try:
                 record = self._pool.train(job)
-                self._fellows.let_go(len(path))
+                self._fellows.let_go(number)
                 return record
             except WorkersLost as lost:
                 self._incidents.append(str(lost))

@@ -84,9 +84,9 @@ def path_to(key: str, schedule: Schedule, facts: Facts, store: Store) -> list[St
 
 
 def path_of(number: int, schedule: Schedule, facts: Facts, store: Store) -> list[Step] | None:
-    """Return the way from the root to the segment `number`, from 1, or None as `path_to`."""
+    """Return the way from the root to segment `number`, from 0, or None as `path_to`."""
     ways = _known_ways(schedule, facts, store)
-    return next(islice(ways, number - 1, number), None)
+    return next(islice(ways, number, None), None)
 
 
 def _known_ways(schedule: Schedule, facts: Facts, store: Store) -> Iterator[list[Step]]:

@@ -169,10 +169,10 @@ class Beside:
         def train(path: Sequence[Step]) -> Record:
             for number in begun[-1:]:
                 fellows.let_go(number)
-            begun.append(len(path))
+            begun.append(len(path) - 1)
             leading = self._shop.train(path)
             if self._chance.random() < 0.9:  # else they do not fit into memory with it
-                ways = fellows.ways(len(path))
+                ways = fellows.ways(begun[-1])
                 self._others[leading.key] = [self._training.make(way) for way in ways]
             return leading
 
@@ -300,7 +300,10 @@ heads = st.builds(
     groups=st.just(HEAD_ONLY),
 )
 staged = st.builds(
-    lambda first, then: Schedule(stages=(first, *then)), heads, st.lists(stages, max_size=2)
+    lambda before, head, then: Schedule(stages=(*before, head, *then)),
+    st.lists(stages, max_size=1),
+    heads,
+    st.lists(stages, max_size=2),
 )
 
 
@@ -341,6 +344,16 @@ def test_heads_of_different_rates_share_each_pass() -> None:
     leading, _, beside = search(found, num_slots=1, seed=3, fuse=4)
     assert len(beside.trained) == 9, "three epochs of three other heads"
     assert len(leading) == 3 + 4 * 2
+
+
+def test_who_waits_for_what_all_have_in_common_is_beside_from_there_on() -> None:
+    found = [
+        Schedule(stages=(TWIN.stages[0], Stage(name="head", epochs=3, lr=lr, groups=HEAD_ONLY)))
+        for lr in (1e-1, 1e-2, 1e-3, 1e-4)
+    ]
+    leading, training, beside = search(found, num_slots=2, seed=1, fuse=4)  # all passes fit
+    assert len(leading) == 2 + 3, "two epochs of all, three of the first head"
+    assert {*leading, *beside.trained} == training.visited
 
 
 @settings(max_examples=50)

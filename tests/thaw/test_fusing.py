@@ -20,6 +20,7 @@ TASK = Classification(ClassifierConfig(image_size=16))
 FACTS = facts_of(TASK, seed=0, place=Place())
 MODELS = TASK.build(0)
 HEAD: dict[str, Any] = {"groups": {"head": 1.0, "*": "frozen"}, "batchnorm": "eval_frozen"}
+DROPS = {"kind": "piecewise", "drops": [{"at_epoch": 2, "factor": 0.1}]}
 SETTLES = {"until": {"any": [{"kind": "accuracy_settled", "points": 1.0}]}}
 
 
@@ -36,7 +37,7 @@ def proposal(trial: Schedule, done: int = 1) -> Proposal:
     return Proposal(values={}, assignment=assignment, keys=keys, done=done)
 
 
-def until(leader: Proposal, other: Proposal) -> int | None:
+def together(leader: Proposal, other: Proposal) -> range | None:
     found = Fusing(4, TASK, MODELS).beside(leader)
     return None if found is None else found(other)
 
@@ -47,34 +48,38 @@ LEADER = plan(1e-2)
 @pytest.mark.parametrize(
     ("other", "segments"),
     [
-        (plan(1e-3), 4),
-        (plan(1e-3, loss={"label_smoothing": 0.1}), 4),
-        (plan(1e-3, epochs=2), 3),
-        (plan(1e-3, epochs=9), 4),
-        (plan(1e-3, batch_size=8), 0),
-        (plan(1e-3, groups={"*": 1.0}), 0),
-        (LEADER, 0),
-        (plan(1e-3, **SETTLES), 0),
+        (plan(1e-3), range(1, 4)),
+        (plan(1e-3, loss={"label_smoothing": 0.1}), range(1, 4)),
+        (plan(1e-3, epochs=2), range(1, 3)),
+        (plan(1e-3, epochs=9), range(1, 4)),
+        (plan(1e-2, curve=DROPS), range(3, 4)),
+        (plan(1e-3, batch_size=8), range(0)),
+        (plan(1e-3, groups={"*": 1.0}), range(0)),
+        (LEADER, range(0)),
+        (plan(1e-3, **SETTLES), range(0)),
     ],
 )
-def test_until_they_differ_in_more_than_numbers(other: Schedule, segments: int) -> None:
-    assert until(proposal(LEADER), proposal(other)) == segments
+@pytest.mark.parametrize("done", [0, 1])
+def test_from_where_they_part_until_they_differ_in_more_than_numbers(
+    other: Schedule, segments: range, done: int
+) -> None:
+    assert together(proposal(LEADER, done), proposal(other, done)) == segments
 
 
 def test_those_that_are_elsewhere_or_parted_before_are_not_beside() -> None:
-    assert until(proposal(LEADER), proposal(plan(1e-3), done=2)) == 0
-    assert until(proposal(LEADER, done=2), proposal(plan(1e-3), done=2)) == 4
+    assert together(proposal(LEADER), proposal(plan(1e-3), done=2)) == range(0)
+    assert together(proposal(LEADER, done=2), proposal(plan(1e-3), done=2)) == range(2, 4)
     elsewhere = schedule(*(stage(epochs=1, lr=0.5, data="target"), *plan(1e-3).stages[1:]))
-    assert until(proposal(LEADER), proposal(elsewhere)) == 0
+    assert not together(proposal(LEADER), proposal(elsewhere))
 
 
-@pytest.mark.parametrize("done", [0, 4, 5])
-def test_nobody_is_beside_a_trial_that_trains_more_than_a_head(done: int) -> None:
-    assert until(proposal(LEADER, done), proposal(plan(1e-3), done)) is None
+@pytest.mark.parametrize("done", [4, 5])
+def test_nobody_is_beside_a_trial_that_trains_no_head_alone_any_more(done: int) -> None:
+    assert together(proposal(LEADER, done), proposal(plan(1e-3), done)) is None
 
 
 def test_nobody_is_beside_a_trial_whose_course_is_open() -> None:
-    assert until(proposal(plan(1e-2, **SETTLES)), proposal(plan(1e-3))) is None
+    assert together(proposal(plan(1e-2, **SETTLES)), proposal(plan(1e-3))) is None
 
 
 def test_a_task_that_cannot_be_taken_apart_is_refused() -> None:
