@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
 from benchmarks._cluster import MARK, processes
 from benchmarks._faulty_system import ENDED
@@ -39,8 +40,11 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
 
 
 def tell(folder: Path, name: str) -> dict[str, Any]:
+    """Run a story on a cluster of its own, whether or not other tests have Ray up here."""
+    theirs = ("RAY_ADDRESS", "RAY_GCS_SERVER_PORT", ENABLE_RAY_CLUSTERS_ENV_VAR)
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.cluster_story", str(folder), name],
+        env={name: value for name, value in os.environ.items() if name not in theirs},
         text=True,
         capture_output=True,
         cwd=ROOT,
