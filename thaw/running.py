@@ -81,7 +81,7 @@ def run_trials(
     table.write(run.folder)
     console.print(final_table(table, width=console.width))
     if table.unvisited:
-        console.print(f"{table.unvisited} segments more were trained beside others, in vain so far")
+        console.print(f"trained beside others, in vain so far: {table.unvisited} segments")
 
 
 def _run(
