@@ -27,12 +27,14 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks._keep import keep
 from benchmarks._report import report
 from search_spaces.dimensions import Ask, Real
 from search_spaces.study import Study
 from thaw.cluster import connected
 from thaw.options import Options
 from thaw.search import search
+from trainables.classifier import HEAD_ONLY
 from training.classification import ClassifierConfig
 from training.optimizers import AdamW
 from training.schedule import Schedule, Stage
@@ -55,7 +57,7 @@ def space(ask: Ask, config: ClassifierConfig, seed: int) -> Schedule:
         "name": "head",
         "epochs": _EPOCHS,
         "lr": ask(_LR),
-        "groups": {"head": 1.0, "*": "frozen"},
+        "groups": HEAD_ONLY,
         "batchnorm": "eval_frozen",
         "optimizer": AdamW(weight_decay=ask(_DECAY)),
         "augment": Augment(shift=0.1),
@@ -66,8 +68,8 @@ def space(ask: Ask, config: ClassifierConfig, seed: int) -> Schedule:
 
 def study_of(num_trials: int) -> Study:
     """Return the search for the head's rates on a grid of `num_trials` points."""
-    per_decay = max(2, num_trials // 2)
-    lrs = [_LR.low * (_LR.high / _LR.low) ** (i / (per_decay - 1)) for i in range(per_decay)]
+    num_lrs = num_trials // 2
+    lrs = [_LR.low * (_LR.high / _LR.low) ** (i / (num_lrs - 1)) for i in range(num_lrs)]
     return Study(
         name="head_rates",
         question="Which learning rate and weight decay suit the classifier?",
@@ -162,8 +164,6 @@ def main() -> None:
         figures = compare(study_of(arguments.trials), fields, arguments.rounds, Path(name))
     figures |= {"rounds": arguments.rounds, "slots": _SLOTS, "fuse": _FUSE}
     if arguments.keep:
-        from benchmarks._keep import keep
-
         keep("fused_search", figures)
     report("fused_search", figures, {"identical": (">=", 1.0)})
 

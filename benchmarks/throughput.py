@@ -74,8 +74,8 @@ def main() -> None:
         for user, build in users.items():
             sides[user] = build(arguments.model, arguments.size, folder, settings)
         times = by_turns(sides, arguments.rounds, device)
-        sizes_of = {"batch": batch, "steps": steps, "rounds": arguments.rounds}
-        figures = figures_of(times, batch * steps) | sizes_of
+        figures = figures_of(times, batch * steps)
+        figures |= {"batch": batch, "steps": steps, "rounds": arguments.rounds}
         del sides
         sizes = [int(text) for text in arguments.batches.split(",") if text]
         figures |= growth(trained, sizes, settings, arguments.rounds)
