@@ -83,11 +83,32 @@ def _cyclic_lambda(folder: Path) -> Case:
     )
 
 
+def _training_length(folder: Path) -> Case:
+    """Return the sample preset with half of its iterations."""
+    return Case(study=find_study("training_length"), fields={"base_iterations": 40})
+
+
+def _progressive(folder: Path) -> Case:
+    return Case(study=find_study("progressive"))
+
+
+def _from_recipes(folder: Path) -> Case:
+    return Case(study=find_study("from_recipes"))
+
+
+def _unfreeze_rule(folder: Path) -> Case:
+    return Case(study=find_study("unfreeze_rule"))
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "unfreeze_timing": _unfreeze_timing,
     "lr_sequence": _lr_sequence,
     "stage2_lr": _stage2_lr,
     "cyclic_lambda": _cyclic_lambda,
+    "training_length": _training_length,
+    "progressive": _progressive,
+    "from_recipes": _from_recipes,
+    "unfreeze_rule": _unfreeze_rule,
 }
 """Study -> what makes its case; a folder for its data is given."""
 

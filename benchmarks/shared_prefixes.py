@@ -16,9 +16,12 @@ are in the page cache for plain Ray.
 Shrunk for `stage2_lr`: 12 drawn images for training and 4 for testing, of 64 px, in place of 256
 and 64, so that an epoch has 3 steps (1 in stage 1); epochs, network, training sizes and batches are
 those of the sample preset. Shrunk for `cyclic_lambda`: 8 drawn people with 4 images each in place
-of 72 with 6; lengths, networks and batches are those of the sample preset. `planned_*` is 24 trials
-of the full preset, in segments and by plan: as `thaw plan` draws them, which has some trials twice,
-and `planned_different_*` 24 different ones.
+of 72 with 6; lengths, networks and batches are those of the sample preset. Shrunk for
+`training_length`: a base length of 40 iterations in place of 80. Nothing is shrunk for the other
+studies, which are on the embedded digits. How long a trial of `unfreeze_rule` is hangs on its
+metrics; it is counted as it was trained. `planned_*` is 24 trials of the full preset, in segments
+and by plan: as `thaw plan` draws them, which has some trials twice, and `planned_different_*` 24
+different ones.
 
 Without Ray, for `lr_sequence`, its grid under synchronous successive halving: each distinct segment
 is trained once (on the digits; on two moons with --tiny), and the records say which of them halving
@@ -58,13 +61,14 @@ from rich.table import Table
 from benchmarks._asha import under_asha
 from benchmarks._cases import CASES, Case, tiny
 from benchmarks._grids import halving
+from benchmarks._halving import Needed, needed
 from benchmarks._ray_pattern import HUNG_S, Run, run_pattern
 from benchmarks._report import report
 from search_spaces.dimensions import Ask
 from search_spaces.study import Study, config_of
 from thaw.cluster import connected
 from thaw.options import Options
-from thaw.plan import Plan, draw, make_plan
+from thaw.plan import draw, make_plan
 from thaw.results import Row
 from thaw.search import search
 from trainables.spec import TrialSpec
@@ -79,6 +83,14 @@ _TARGETS = {
     "share_of_bound": (">=", 0.98),
     "metrics_identical": (">=", 1.0),
 }
+_SIDES = {
+    "naive": "naive",
+    "careful": "careful",
+    "plain Ray": "ray",
+    "thaw": "thaw",
+    "bound": "bound",
+}
+"""Row of the table -> end of the names of its figures."""
 
 
 def fixed_list(
@@ -106,16 +118,6 @@ def compare(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
     specs = [_spec(study, values, case.fields) for values in points]
     facts = specs[0].facts(Place())
     store = Store(str(folder / "store"))
-    plan = make_plan(
-        study,
-        config_of(study, dict(case.fields)),
-        {},
-        points,
-        facts,
-        seed=_SEED,
-        store=store,
-        hours=None,
-    )
     ours, rows = run_thaw(case, points, folder)
     theirs, hung = run_pattern(specs, folder, num_slots=_SLOTS)
     if hung:
@@ -123,12 +125,12 @@ def compare(case: Case, num_trials: int, folder: Path) -> dict[str, float]:
             f"{study.name}: Ray's pattern hung: no trial ended within {HUNG_S} s after number "
             f"{len(theirs.results)} of {len(specs)}; its time is that of the trials before it"
         )
-    last = [store.record(foresee(spec.schedule, facts)[-1]) for spec in specs]
-    differing = _differing(rows, last, theirs, study.metric)
+    keys = [foresee(spec.schedule, facts, store.record) for spec in specs]
+    differing = _differing(rows, [store.record(way[-1]) for way in keys], theirs, study.metric)
     for line in differing:
         print(f"{study.name}: {line}")
-    figures = _figures(plan, ours, rows, theirs, identical=not differing)
-    _show(study.name, plan, figures)
+    figures = _figures(needed(keys), ours, rows, theirs, identical=not differing)
+    _show(study.name, figures)
     return figures
 
 
@@ -175,24 +177,25 @@ def _differing(
 
 
 def _figures(
-    plan: Plan, ours: Run, rows: Sequence[Row], theirs: Run, *, identical: bool
+    counts: Needed, ours: Run, rows: Sequence[Row], theirs: Run, *, identical: bool
 ) -> dict[str, float]:
     trained = sum(row.segments_trained for row in rows)
+    bound = len(counts.keys)
     done = theirs.results.values()
     per_trial_s = theirs.wall_s / len(done)
     return {
-        "share_of_bound": plan.segments_shared / trained,
+        "share_of_bound": bound / trained,
         "metrics_identical": float(identical),
         "wall_ratio": per_trial_s / (ours.wall_s / len(rows)),
-        "segment_ratio_naive": plan.segments_naive / trained,
-        "segment_ratio_careful": plan.segments_careful / trained,
-        "merge_rate": plan.merge_rate,
-        "trials": plan.trials,
+        "segment_ratio_naive": counts.naive / trained,
+        "segment_ratio_careful": counts.careful / trained,
+        "merge_rate": counts.ratio_naive,
+        "trials": counts.num_trials,
         "trials_compared": len(done),
-        "segments_naive": plan.segments_naive,
-        "segments_careful": plan.segments_careful,
+        "segments_naive": counts.naive,
+        "segments_careful": counts.careful,
         "segments_thaw": trained,
-        "segments_bound": plan.segments_shared,
+        "segments_bound": bound,
         "segments_ray": sum(result["segments"] for result in done),
         "device_s_ray": sum(result["device_s"] for result in done),
         "device_s_thaw": sum(row.device_s for row in rows),
@@ -201,15 +204,12 @@ def _figures(
     }
 
 
-def _show(name: str, plan: Plan, figures: Mapping[str, float]) -> None:
+def _show(name: str, figures: Mapping[str, float]) -> None:
     table = Table("", "segments", "device-seconds", "wall s", title=name, title_justify="left")
-    table.add_row("naive", str(plan.segments_naive))
-    table.add_row("careful", str(plan.segments_careful))
-    for side, segments in (("plain Ray", "segments_ray"), ("thaw", "segments_thaw")):
-        key = "ray" if side == "plain Ray" else "thaw"
-        times = (f"{figures[f'{what}_{key}']:.1f}" for what in ("device_s", "wall_s"))
-        table.add_row(side, f"{figures[segments]:.0f}", *times)
-    table.add_row("bound", str(plan.segments_shared))
+    for side, key in _SIDES.items():
+        times = (figures.get(f"{what}_{key}") for what in ("device_s", "wall_s"))
+        cells = ("" if value is None else f"{value:.1f}" for value in times)
+        table.add_row(side, f"{figures[f'segments_{key}']:.0f}", *cells)
     Console().print(table)
 
 
