@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
+from benchmarks._cases import CASES
 from search_spaces.dimensions import Ask
 from search_spaces.study import STUDIES, Study, config_of, study
 from tests.conformance.helpers import task_of, train
@@ -47,6 +48,11 @@ def test_it_has_the_name_it_is_found_by(name: str) -> None:
 @every_study
 def test_it_is_about_a_system_that_exists(name: str) -> None:
     assert study(name).system in SYSTEMS
+
+
+@every_study
+def test_it_is_compared_with_plain_ray(name: str) -> None:
+    assert name in CASES  # of `python -m benchmarks.shared_prefixes`
 
 
 @every_study
