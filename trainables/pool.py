@@ -7,9 +7,11 @@ the job that nobody answered.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,10 @@ import ray
 from ray import train
 from ray._private.state import state as ray_state
 from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.constants import (
+    DEFAULT_WORKER_GROUP_START_TIMEOUT_S,
+    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
+)
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -30,6 +36,7 @@ _STOP_S = 30.0
 _UNLIMITED = -1
 _START_FAILURES = 3
 """Times that Ray Train may fail to start a group; it waits a minute for room at each."""
+_SPARE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +100,7 @@ class Pool:
 
         Raises `WorkersLost` where the group is gone for no fault of the segment.
         """
+        posted_s = time.monotonic()
         number = ray.get(self._mailbox.post.remote(job))
         if number is None:
             raise WorkersLost("the training workers went for want of work")
@@ -100,6 +108,8 @@ class Pool:
         while not ray.wait([answer], timeout=_POLL_S)[0]:
             if not self._thread.is_alive():
                 raise self._lost()
+            if time.monotonic() - posted_s > _longest_start_s():
+                self._check_start()
         outcome: Outcome = ray.get(answer)
         if isinstance(outcome, Failed):
             self.usable = not outcome.deadly
@@ -132,6 +142,14 @@ class Pool:
         ray.kill(self._mailbox)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _check_start(self) -> None:
+        """Raise where no worker ever came: only with its slot does such a group go away."""
+        if not ray.get(self._mailbox.nodes.remote()):
+            self.usable = False
+            raise RuntimeError(
+                f"no training worker came within {_longest_start_s():.0f} s: Ray Train hangs"
+            )
+
     def _lost(self) -> RuntimeError:
         """Return why the workers are gone: what fails at every start is no loss."""
         because = f"the training workers ended: {self._error}"
@@ -146,6 +164,12 @@ class Pool:
             trainer.fit()
         except BaseException as error:  # kept for whoever waits for an answer
             self._error = error
+
+
+def _longest_start_s() -> float:
+    """Return seconds within which Ray Train has started a group, or has given up all its tries."""
+    one = os.environ.get(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, DEFAULT_WORKER_GROUP_START_TIMEOUT_S)
+    return (_START_FAILURES + 1) * float(one) + _SPARE_S
 
 
 def _serve(config: dict[str, Any]) -> None:
