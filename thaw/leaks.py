@@ -4,6 +4,9 @@ When a slot dies while its workers are starting, what was reserved for them stay
 the driver ends, and the next slot waits for it, silently. Ray Train cleans up after controllers
 that die later than that, and gives up a start after a minute: a reservation for workers in which
 no actor lives for much longer belongs to nobody.
+
+When a driver is killed, Ray frees what its job had reserved, but not always: such a reservation
+stays for as long as the cluster, and a search that goes on there waits for it as silently.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray._private.state import state as ray_state
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
-from ray.util.state import list_actors
+from ray.util.state import list_actors, list_placement_groups
 from ray.util.state.exception import RayStateApiException
 
 LEAKED_AFTER_S = 150.0
@@ -71,24 +75,51 @@ class Sweeper:
 
     def _sweep(self) -> None:
         leaks = Leaks()
-        while not self._stopped.wait(_LOOK_EVERY_S):
+        while True:
             try:
-                groups = _of_job(placement_group_table(), self._job)
-                if not groups:
-                    continue
-                occupied = _occupied()
-                if occupied.isdisjoint(groups):
-                    continue  # slots are in some of them: what does not know that is no answer
-                for name in leaks.found(groups, occupied, time.monotonic()):
+                for name in _leaked(leaks, self._job):
                     remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(name)))
                     _log.warning("freed placement group %s, in which nobody was left", name)
             except (RayStateApiException, ConnectionError, ray.exceptions.RayError) as error:
                 _log.info("could not look for leaked placement groups: %s", error)
+            if self._stopped.wait(_LOOK_EVERY_S):
+                return
+
+
+def _leaked(leaks: Leaks, job: str) -> list[str]:
+    """Return the ids of what leaked in this job, and of what dead jobs left behind."""
+    table = placement_group_table()
+    groups, abandoned = _of_job(table, job), _of_dead_jobs(table)
+    if not groups and not abandoned:
+        return []
+    occupied = _occupied()
+    left = [name for name in abandoned if name not in occupied]
+    if occupied.isdisjoint(groups):
+        return left  # slots are in some of them: what does not know that is no answer
+    return left + leaks.found(groups, occupied, time.monotonic())
 
 
 def _of_job(table: Mapping[str, Any], job: str) -> dict[str, Any]:
     """Return the groups of a job: their ids end with its id."""
     return {name: group for name, group in table.items() if name.endswith(job)}
+
+
+def _of_dead_jobs(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the groups of jobs that are over, but those that are detached, which are to stay."""
+    dead = [job["JobID"] for job in ray_state.job_table() if job["IsDead"]]  # no public way
+    found = {name: group for job in dead for name, group in _of_job(table, job).items()}
+    if not any(group["state"] in _LIVE for group in found.values()):
+        return {}
+    detached = {
+        group.placement_group_id
+        for group in list_placement_groups(detail=True, limit=_MAX_ACTORS, timeout=_STATE_API_S)
+        if group.is_detached
+    }
+    return {
+        name: group
+        for name, group in found.items()
+        if group["state"] in _LIVE and name not in detached
+    }
 
 
 def _for_workers(group: Mapping[str, Any]) -> bool:

@@ -1,6 +1,11 @@
 """Which reservations for workers have leaked, told from Ray's table."""
 
-from thaw.leaks import LEAKED_AFTER_S, Leaks, _of_job
+from types import SimpleNamespace
+
+import pytest
+
+from thaw import leaks as module
+from thaw.leaks import LEAKED_AFTER_S, Leaks, _of_dead_jobs, _of_job
 
 NOBODY = frozenset[str]()
 
@@ -26,3 +31,15 @@ def test_those_of_slots_and_those_that_are_gone_are_left_alone() -> None:
 
 def test_other_jobs_are_left_alone() -> None:
     assert _of_job({"ff01000000": 1, "ff02000000": 2}, "01000000") == {"ff01000000": 1}
+
+
+def test_of_jobs_that_are_over_all_is_abandoned_that_is_not_detached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = [{"JobID": "01000000", "IsDead": True}, {"JobID": "02000000", "IsDead": False}]
+    monkeypatch.setattr(module.ray_state, "job_table", lambda: jobs)
+    kept = SimpleNamespace(placement_group_id="cc01000000", is_detached=True)
+    monkeypatch.setattr(module, "list_placement_groups", lambda **_: [kept])
+    names = ("aa01000000", "bb02000000", "cc01000000")
+    table = {name: group() for name in names} | {"dd01000000": group("REMOVED")}
+    assert list(_of_dead_jobs(table)) == ["aa01000000"]
