@@ -88,16 +88,9 @@ def _training_length(folder: Path) -> Case:
     return Case(study=find_study("training_length"), fields={"base_iterations": 40})
 
 
-def _progressive(folder: Path) -> Case:
-    return Case(study=find_study("progressive"))
-
-
-def _from_recipes(folder: Path) -> Case:
-    return Case(study=find_study("from_recipes"))
-
-
-def _unfreeze_rule(folder: Path) -> Case:
-    return Case(study=find_study("unfreeze_rule"))
+def _as_it_is(name: str) -> Callable[[Path], Case]:
+    """Return what makes the case of a study on the embedded digits, of which nothing is shrunk."""
+    return lambda folder: Case(study=find_study(name))
 
 
 CASES: dict[str, Callable[[Path], Case]] = {
@@ -106,9 +99,9 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "stage2_lr": _stage2_lr,
     "cyclic_lambda": _cyclic_lambda,
     "training_length": _training_length,
-    "progressive": _progressive,
-    "from_recipes": _from_recipes,
-    "unfreeze_rule": _unfreeze_rule,
+    "progressive": _as_it_is("progressive"),
+    "from_recipes": _as_it_is("from_recipes"),
+    "unfreeze_rule": _as_it_is("unfreeze_rule"),
 }
 """Study -> what makes its case; a folder for its data is given."""
 

@@ -28,7 +28,7 @@ LEAKED_AFTER_S = 150.0
 _LOOK_EVERY_S = 15.0
 _STATE_API_S = 10
 _LIVE = ("PENDING", "CREATED", "RESCHEDULING")
-_MAX_ACTORS = 10_000
+_MAX_LISTED = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -104,22 +104,20 @@ def _of_job(table: Mapping[str, Any], job: str) -> dict[str, Any]:
     return {name: group for name, group in table.items() if name.endswith(job)}
 
 
-def _of_dead_jobs(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the groups of jobs that are over, but those that are detached, which are to stay."""
+def _of_dead_jobs(table: Mapping[str, Any]) -> list[str]:
+    """Return the ids of what jobs that are over left, but the detached, which are to stay."""
     dead = [job["JobID"] for job in ray_state.job_table() if job["IsDead"]]  # no public way
-    found = {name: group for job in dead for name, group in _of_job(table, job).items()}
-    if not any(group["state"] in _LIVE for group in found.values()):
-        return {}
-    detached = {
-        group.placement_group_id
-        for group in list_placement_groups(detail=True, limit=_MAX_ACTORS, timeout=_STATE_API_S)
-        if group.is_detached
-    }
-    return {
-        name: group
-        for name, group in found.items()
-        if group["state"] in _LIVE and name not in detached
-    }
+    found = [
+        name
+        for job in dead
+        for name, group in _of_job(table, job).items()
+        if group["state"] in _LIVE
+    ]
+    if not found:
+        return []
+    groups = list_placement_groups(detail=True, limit=_MAX_LISTED, timeout=_STATE_API_S)
+    detached = {group.placement_group_id for group in groups if group.is_detached}
+    return [name for name in found if name not in detached]
 
 
 def _for_workers(group: Mapping[str, Any]) -> bool:
@@ -130,7 +128,7 @@ def _for_workers(group: Mapping[str, Any]) -> bool:
 def _occupied() -> frozenset[str]:
     actors = list_actors(
         detail=True,
-        limit=_MAX_ACTORS,
+        limit=_MAX_LISTED,
         timeout=_STATE_API_S,
         filters=[("state", "!=", "DEAD")],
         raise_on_missing_output=False,

@@ -42,4 +42,4 @@ def test_of_jobs_that_are_over_all_is_abandoned_that_is_not_detached(
     monkeypatch.setattr(module, "list_placement_groups", lambda **_: [kept])
     names = ("aa01000000", "bb02000000", "cc01000000")
     table = {name: group() for name in names} | {"dd01000000": group("REMOVED")}
-    assert list(_of_dead_jobs(table)) == ["aa01000000"]
+    assert _of_dead_jobs(table) == ["aa01000000"]
