@@ -12,7 +12,9 @@ Then:
   still up; `processes_left`: processes that are there after the cluster was stopped; `files_left`:
   unfinished writes and leases in the store, and folders of workers that nobody uses any more;
 - `driver_mb_*`: memory of the driver (resident, MB) when an eighth of the trials had ended, and at
-  the end; `incidents`: workers that were lost, as the search counted them.
+  the end;
+- `incidents`: workers that were lost while their slots lived, and `tried_again`: trials that lost
+  their slots, both as the search logged them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from benchmarks._cluster import Machines, processes, start_search, use_token
@@ -104,12 +107,14 @@ def soak(
     finally:
         machines.stop()
     log = (folder / "out" / "search.log").read_text(encoding="utf-8").splitlines()
+    events = Counter(json.loads(line)["event"] for line in log)
     left = set(Path(tempfile.gettempdir()).glob("thaw-train-*")) - before
     return {
         "trials": trials,
         "ended": ended(folder),
         "nodes_lost": lost,
-        "incidents": sum('"event": "incident"' in line for line in log),
+        "incidents": events["incident"],
+        "tried_again": events["trial is tried again"],
         "wall_s": wall_s,
         "groups_left": groups,
         "processes_left": len(processes(folder)),

@@ -106,7 +106,7 @@ class Bookkeeper(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note what went wrong."""
         row = self._row(trial)
-        reason = _last_line(trial.error_file)
+        reason = last_line(trial.error_file)
         if not self._halts(reason):
             row.status = "failed"
             row.ended = f"failed: {reason}"
@@ -115,7 +115,7 @@ class Bookkeeper(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Come to a halt at once where the store is in trouble: another try would end alike."""
-        self._halts(_last_line(trial.error_file))
+        self._halts(last_line(trial.error_file))
 
     def _halts(self, reason: str) -> bool:
         self._table.halted = self._table.halted or told_by(reason)
@@ -149,8 +149,8 @@ class Halt(Stopper):
         return bool(self._table.halted)
 
 
-def _last_line(error_file: str | None) -> str:
-    """Return the last line of Tune's error file: the exception with its message."""
+def last_line(error_file: str | None) -> str:
+    """Return the last line of Tune's `error_file` of a trial: an exception with its message."""
     if error_file is None:
         return "see Tune's log"
     try:

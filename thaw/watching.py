@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.util.metrics import Counter, Gauge
 
+from thaw.callbacks import last_line
 from thaw.results import Row, Table
 from thaw.search_log import log
 from trainables.slot import TRIAL
@@ -97,8 +98,9 @@ class Watching(Callback):
         self._end(row, "trial failed")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Log that a trial is tried again."""
-        log("trial is tried again", trial=trial.config[TRIAL].name)
+        """Log that a trial is tried again, and after what."""
+        name, why = trial.config[TRIAL].name, last_line(trial.error_file)
+        log("trial is tried again", level=logging.WARNING, trial=name, why=why)
 
     def _row(self, trial: Any) -> Row:
         return self._table.rows[trial.config[TRIAL].name]

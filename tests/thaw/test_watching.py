@@ -121,7 +121,10 @@ def test_the_log_tells_the_life_of_a_trial(exported: Exported, tmp_path: Path) -
         begin(table, watch, "0000")
         settled = result(1, 0.5, reused=False, event="head settled")
         report(table, watch, "0000", settled | {"incidents": "worker 0 hung"})
-        watch.on_trial_recover(0, [], trial("0000"))
+        lost = trial("0000")
+        lost.error_file = str(tmp_path / "error.txt")
+        Path(lost.error_file).write_text("Failure # 1\nThe actor died: its node has died.\n")
+        watch.on_trial_recover(0, [], lost)
         begin(table, watch, "0000")
         table.rows["0000"].status, table.rows["0000"].ended = "stopped", "stopped by ASHA"
         watch.on_trial_complete(0, [], trial("0000"))
@@ -138,6 +141,7 @@ def test_the_log_tells_the_life_of_a_trial(exported: Exported, tmp_path: Path) -
     assert found[0]["value.lr"] == 0.01
     assert (found[1]["segment"], found[1][METRIC], found[1]["decision"]) == (1, 0.5, "head settled")
     assert (found[2]["what"], found[2]["level"]) == ("worker 0 hung", "warning")
+    assert found[3]["why"] == "The actor died: its node has died."
     assert (found[5]["why"], found[5]["segments_trained"]) == ("stopped by ASHA", 1)
 
 
