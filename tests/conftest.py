@@ -11,6 +11,12 @@ settings.register_profile("thaw", deadline=None, database=None, print_blob=True)
 settings.load_profile("thaw")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is noted and decoded out of the user's own cache."""
