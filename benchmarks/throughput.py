@@ -80,7 +80,7 @@ def main() -> None:
         sizes = [int(text) for text in arguments.batches.split(",") if text]
         figures |= growth(trained, sizes, settings, arguments.rounds)
     target = 0.95 if device == "cuda" else 0.97
-    title = f"throughput-{arguments.model}-{arguments.size}"
+    title = f"throughput-{arguments.model}-{arguments.size}" + "-growth" * bool(sizes)
     report(title, figures, {} if arguments.tiny else {"core_over_raw": (">=", target)})
     if arguments.keep:
         keep(title, figures)
