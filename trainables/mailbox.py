@@ -51,7 +51,9 @@ class Mailbox:
         self._taken: set[int] = set()
         self._deaths = 0
         self._incidents: list[str] = []
+        self._told = False
         self._nodes: dict[int, str] = {}
+        self._names: dict[int, str] = {}
         self._ended = False
         self._changed = asyncio.Condition()
 
@@ -76,15 +78,21 @@ class Mailbox:
             self._ended = True
             self._changed.notify_all()
 
-    async def first_open(self, rank: int, node: str) -> int:
+    async def first_open(self, rank: int, node: str, name: str) -> int:
         """Return the number of the first job without an answer, posted or not.
 
-        Each worker asks when it starts, and says on which node it is. Where rank 0 had begun that
-        job before, workers died over it; after too many times it is answered as failed.
+        Each worker asks when it starts, and says on which node it is, and its name for people.
+        Where there was a rank 0 before, it was lost. Where that had begun the job, workers died
+        over it; after too many times it is answered as failed.
         """
         number = self._answered
+        before, self._names[rank] = self._names.get(rank), name
         self._nodes[rank] = node
-        if rank == 0 and number in self._taken:
+        begun = number in self._taken
+        if rank == 0 and before is not None and not self._told:
+            when = "in the middle of a segment" if begun else "between two segments"
+            self._incidents.append(f"{before} was lost {when}")
+        if rank == 0 and begun:
             self._deaths += 1
             if self._deaths > MAX_DEATHS:
                 last = f": {self._incidents[-1]}" if self._incidents else ""
@@ -106,6 +114,7 @@ class Mailbox:
                 self._changed.notify_all()
             if rank == 0 and number in self._jobs:
                 self._taken.add(number)
+                self._told = False
             return self._jobs.get(number)
 
     async def answer(self, number: int, outcome: Outcome) -> None:
@@ -128,8 +137,9 @@ class Mailbox:
         return set(self._nodes.values())
 
     async def report(self, incident: str) -> None:
-        """Note what happened to a worker."""
+        """Note what happened to a worker, which dies of it."""
         self._incidents.append(incident)
+        self._told = True
 
     async def incidents(self) -> list[str]:
         """Return what was reported, and forget it."""

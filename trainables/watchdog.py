@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +22,11 @@ _LOOKS = 20
 class Watchdog:
     """A thread that kills this process where the work has no pulse for `limit_s` seconds."""
 
-    def __init__(self, limit_s: float, tell: Callable[[str], None], rank: int) -> None:
-        """Watch over nothing yet; `tell` is called with the name of the process before the end."""
+    def __init__(self, limit_s: float, tell: Callable[[str], None], name: str) -> None:
+        """Watch over nothing yet; `tell` is called with the name of the worker before the end."""
         self._limit_s = limit_s
         self._tell = tell
-        self._rank = rank
+        self._name = name
         self._at_work = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -48,8 +47,5 @@ class Watchdog:
             silent_s = silence_s()
             if self._at_work.is_set() and silent_s > self._limit_s:
                 with suppress(Exception):  # nobody there to be told: it must end all the same
-                    self._tell(
-                        f"worker {self._rank} (process {os.getpid()} on {socket.gethostname()}) "
-                        f"hung: no step for {silent_s:.0f} s; it was killed"
-                    )
+                    self._tell(f"{self._name} hung: no step for {silent_s:.0f} s; it was killed")
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import ray
@@ -22,9 +24,10 @@ _TELL_S = 30.0
 def serve(mailbox: Any, workers: Workers) -> None:
     """Work through the mailbox until the end of work."""
     store, rank = Store(workers.store), world_rank()
+    name = f"worker {rank} (process {os.getpid()} on {socket.gethostname()})"
     node = ray.get_runtime_context().get_node_id()
-    number = ray.get(mailbox.first_open.remote(rank, node))
-    watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), rank)
+    number = ray.get(mailbox.first_open.remote(rank, node, name))
+    watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), name)
     trainer: Trainer | None = None
     root = ""
     while (job := ray.get(mailbox.take.remote(number, rank, _IDLE_S))) is not None:

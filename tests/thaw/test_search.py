@@ -25,6 +25,7 @@ from thaw.best import write_best
 from thaw.options import Options
 from thaw.results import Table, read_search
 from thaw.search import search
+from thaw.search_log import LOG
 from thaw.unfreeze import UNFREEZE
 from trainables.slot import TRIAL
 from training.store import Store
@@ -218,6 +219,9 @@ def test_a_killed_worker_changes_nothing(calm: Path, tmp_path: Path) -> None:
     killer.join()
     assert killed
     assert rows_without(tmp_path / "out") == rows_without(calm / "out")
+    lines = map(json.loads, (tmp_path / "out" / LOG).read_text().splitlines())
+    told = "; ".join(line["what"] for line in lines if line["event"] == "incident")
+    assert f"(process {killed[0]} on " in told and " was lost " in told
 
 
 def _kill_a_training_worker() -> list[int]:

@@ -22,11 +22,13 @@ def test_a_job_stays_until_it_is_answered() -> None:
         box = make()
         number = await box.post(JOB)
         assert await box.take(number, 0, 60) is JOB
-        assert await box.first_open(0, "node") == number, "who starts again takes up the same job"
+        assert await box.first_open(0, "node", "worker 0") == number, (
+            "who starts again takes up the same job"
+        )
         assert await box.take(number, 0, 60) is JOB
         await box.answer(number, Failed("no"))
         assert await box.outcome(number) == Failed("no")
-        assert await box.first_open(0, "node") == number + 1
+        assert await box.first_open(0, "node", "worker 0") == number + 1
 
     asyncio.run(story())
 
@@ -35,13 +37,34 @@ def test_a_job_over_which_workers_die_again_and_again_is_given_up() -> None:
     async def story() -> None:
         box = make()
         number = await box.post(JOB)
-        await box.take(await box.first_open(0, "node"), 0, 60)
+        await box.take(await box.first_open(0, "node", "worker 0"), 0, 60)
         for _ in range(MAX_DEATHS):
             await box.report("it hung")
-            await box.take(await box.first_open(0, "node"), 0, 60)
-        await box.first_open(0, "node")
+            await box.take(await box.first_open(0, "node", "worker 0"), 0, 60)
+        await box.report("it hung")
+        await box.first_open(0, "node", "worker 0")
         failed = await box.outcome(number)
         assert failed.deadly and "died 4 times" in failed.because and "it hung" in failed.because
+
+    asyncio.run(story())
+
+
+def test_who_was_lost_without_a_word_is_named() -> None:
+    async def story() -> None:
+        box = make()
+        await box.post(JOB)
+        for name in ("process 1", "process 2", "process 3"):
+            number = await box.first_open(0, "node", name)
+            await box.take(number, 0, 60)
+            if name == "process 2":
+                await box.report("process 2 hung")
+        await box.answer(number, Failed("no"))
+        await box.first_open(0, "node", "process 4")
+        assert await box.incidents() == [
+            "process 1 was lost in the middle of a segment",
+            "process 2 hung",
+            "process 3 was lost between two segments",
+        ]
 
     asyncio.run(story())
 
@@ -50,11 +73,11 @@ def test_deaths_between_jobs_and_of_other_ranks_count_for_none() -> None:
     async def story() -> None:
         box = make()
         for _ in range(3 * MAX_DEATHS):
-            assert await box.first_open(0, "node") == 0
+            assert await box.first_open(0, "node", "worker 0") == 0
         number = await box.post(JOB)
         await box.take(number, 1, 60)
         for _ in range(3 * MAX_DEATHS):
-            assert await box.first_open(1, "node") == number
+            assert await box.first_open(1, "node", "worker 1") == number
         assert await box.take(number, 0, 60) is JOB
 
     asyncio.run(story())
@@ -66,7 +89,7 @@ def test_each_job_has_its_own_count() -> None:
         for number in range(4):
             assert await box.post(JOB) == number
             for _ in range(MAX_DEATHS):
-                await box.take(await box.first_open(0, "node"), 0, 60)
+                await box.take(await box.first_open(0, "node", "worker 0"), 0, 60)
             await box.answer(number, Failed("no"))
 
     asyncio.run(story())
@@ -99,9 +122,9 @@ def test_workers_go_home_for_want_of_work() -> None:
 def test_it_knows_nodes_and_hands_out_incidents_once() -> None:
     async def story() -> None:
         box = make()
-        await box.first_open(0, "a")
-        await box.first_open(1, "b")
-        await box.first_open(1, "c")
+        await box.first_open(0, "a", "worker 0")
+        await box.first_open(1, "b", "worker 1")
+        await box.first_open(1, "c", "worker 1")
         assert await box.nodes() == {"a", "c"}
         await box.report("it hung")
         assert await box.incidents() == ["it hung"]
