@@ -19,14 +19,18 @@ Rows = list[list[int]]
 """[true class, predicted class, number of examples], sorted; what is not there is 0."""
 
 
-def counted(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
+def counted(
+    labels: Tensor, predicted: Tensor, num_classes: int, num_rows: int | None = None
+) -> Tensor:
     """Return how often each class was taken for each: (true, predicted), int64 on the device.
 
-    `labels` and `predicted` are (B,) int64. Does not synchronise.
+    `labels` and `predicted` are (B,) int64; labels below `num_rows`, which is `num_classes` where
+    it is not given. Does not synchronise.
     """
-    table = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=labels.device)
+    rows = num_classes if num_rows is None else num_rows
+    table = torch.zeros(rows * num_classes, dtype=torch.int64, device=labels.device)
     table.scatter_add_(0, labels * num_classes + predicted, torch.ones_like(labels))
-    return table.view(num_classes, num_classes)
+    return table.view(rows, num_classes)
 
 
 def kept(table: Tensor) -> Rows:

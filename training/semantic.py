@@ -8,8 +8,8 @@ from math import nan
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from training.confusion import counted
 from training.errors import UserError, unknown
 from training.layers import Layers
 from training.street_layout import IGNORED
@@ -98,13 +98,17 @@ def _starts(length: int, window: int) -> list[int]:
     return [round(place * (length - window) / max(1, num - 1)) for place in range(num)]
 
 
-def confusion(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return how many pixels of each class were taken for each, (true, predicted) int64."""
+def confusion(logits: Tensor, classes: Tensor, group: Tensor, num_groups: int) -> Tensor:
+    """Return how many pixels of each class were taken for each: (group, true, predicted) int64.
+
+    `logits` are (B, C, H, W), `classes` (B, H, W) int64, `group` (B,) int64: the table in which an
+    image is counted. Does not synchronise.
+    """
     num = logits.shape[1]
-    found: Tensor = multiclass_confusion_matrix(
-        logits.argmax(1), classes, num_classes=num, ignore_index=IGNORED, validate_args=False
-    )
-    return found
+    true = torch.where(classes == IGNORED, num, classes)  # a last row for what does not count
+    rows = true + group.view(-1, 1, 1) * (num + 1)
+    found = counted(rows.flatten(), logits.argmax(1).flatten(), num, num_groups * (num + 1))
+    return found.view(num_groups, num + 1, num)[:, :num]
 
 
 def ious(right: list[float], predicted: list[float], true: list[float]) -> list[float]:

@@ -192,14 +192,15 @@ class Streets:
         mine = torch.arange(rank, len(data.val), settings.place.world_size)
         tables = torch.zeros(max(1, len(data.domains)), num, num, dtype=torch.int64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
+        domain_of = (data.domain_of if data.domains else torch.zeros(len(data.val)).long()).to(
+            device
+        )
         for chosen in beating(batches(mine, _EVAL_BATCH, str(device), data.val.expect)):
             images, classes = data.val.take(chosen)
             images = normalised(images, channels_last=settings.compute.channels_last)
             logits = self._logits(models["model"], images).float()
             loss += pixel_loss(logits, classes).sum()
-            for at, table in enumerate(tables):
-                here = data.domain_of.to(device)[chosen] == at if data.domains else chosen >= 0
-                table += confusion(logits[here], classes[here])
+            tables += confusion(logits, classes, domain_of[chosen], len(tables))
         totals: Totals = {"loss": loss, "num": torch.full_like(loss, len(mine))}
         for at, table in enumerate(tables):
             counts = (table.diagonal(), table.sum(0), table.sum(1))

@@ -25,6 +25,7 @@ from training.street_layout import IGNORED
 from training.streets import Streets, StreetsConfig
 
 TINY = {"encoder": "tu-test_resnet"}
+ALONE = torch.zeros(1, dtype=torch.int64)
 
 
 def logits_of(classes: torch.Tensor, num: int) -> torch.Tensor:
@@ -34,7 +35,7 @@ def logits_of(classes: torch.Tensor, num: int) -> torch.Tensor:
 def test_the_iou_by_hand_with_an_ignored_pixel_and_an_absent_class() -> None:
     true = torch.tensor([[[0, 0, 1, 1], [1, IGNORED, 0, 0]]])
     found = torch.tensor([[[0, 1, 1, 1], [1, 2, 0, 1]]])
-    table = confusion(logits_of(found, 4), true)
+    (table,) = confusion(logits_of(found, 4), true, ALONE, 1)
     assert table.sum() == 7, "the ignored pixel counts"
     values = ious(*(part.tolist() for part in (table.diagonal(), table.sum(0), table.sum(1))))
     assert values[:2] == [2 / 4, 3 / 5], "right / (true + predicted - right): 2/(4+2-2), 3/(3+5-3)"
@@ -43,20 +44,24 @@ def test_the_iou_by_hand_with_an_ignored_pixel_and_an_absent_class() -> None:
     assert isnan(mean_iou([float("nan")]))
 
 
-def test_the_iou_is_that_of_torchmetrics() -> None:
+def test_the_iou_of_each_group_is_that_of_torchmetrics() -> None:
     random = torch.Generator().manual_seed(0)
     true = torch.randint(0, 5, (3, 16, 16), generator=random)
     found = torch.randint(0, 5, (3, 16, 16), generator=random)
     true[:, :2] = IGNORED
-    table = confusion(logits_of(found, 5), true)
-    values = ious(*(part.tolist() for part in (table.diagonal(), table.sum(0), table.sum(1))))
-    oracle = MulticlassJaccardIndex(5, average="none", ignore_index=IGNORED)(found, true)
-    assert values == pytest.approx(oracle.tolist())
+    group = torch.tensor([1, 0, 1])
+    tables = confusion(logits_of(found, 5), true, group, 3)
+    assert tables[2].sum() == 0, "no image is in the third group"
+    for at, table in enumerate(tables[:2]):
+        mine = group == at
+        values = ious(*(part.tolist() for part in (table.diagonal(), table.sum(0), table.sum(1))))
+        index = MulticlassJaccardIndex(5, average="none", ignore_index=IGNORED)
+        assert values == pytest.approx(index(found[mine], true[mine]).tolist())
 
 
 def test_no_image_gives_an_empty_table() -> None:
     empty = torch.zeros(0, 8, 8, dtype=torch.int64)
-    assert confusion(torch.zeros(0, 3, 8, 8), empty).sum() == 0
+    assert confusion(torch.zeros(0, 3, 8, 8), empty, ALONE[:0], 1).sum() == 0
 
 
 def test_the_loss_does_not_hang_on_how_a_batch_is_split() -> None:

@@ -1,0 +1,168 @@
+"""Steps and evaluations on a GPU that is not there: torch's fake tensors know devices and shapes.
+
+A tensor of the wrong device, and any read of a value, is an error in them. What they leave out: the
+backward pass, streams, the copies of data that does not fit the device, and what is computed once
+for many steps (tables, the name and the check of kept features).
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any
+from unittest.mock import Mock, patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorDeviceMismatchError,
+    FakeTensorMode,
+)
+
+from tests.training.helpers import schedule, stage
+from tests.training.test_no_sync import CASES
+from training import backbone_modules, classification, mixing, segment
+from training.camouflage import Camouflage, CamouflageConfig
+from training.classification import Classification, ClassifierConfig
+from training.cyclic import Cyclic
+from training.cyclic_config import CyclicConfig
+from training.live import Live
+from training.segment import evaluate_segment, train_segment
+from training.settings import Place, Settings
+from training.streets import Streets, StreetsConfig
+from training.task import Task, facts_of
+
+MAKES: dict[str, Any] = {
+    "classifier": lambda: Classification(ClassifierConfig()),
+    "camouflage": lambda: Camouflage(CamouflageConfig(image_size=32, width=16, num_experts=3)),
+    "streets": lambda: Streets(StreetsConfig(encoder="tu-test_resnet")),
+    "faces": lambda: Cyclic(CyclicConfig()),
+}
+BF16 = {"precision": "bf16", "channels_last": True}
+KEPT = {"cache_features": True}
+HEAD = CASES["head"]
+OTHERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("camouflage", {}, {}),
+    ("camouflage", {"ema_decay": 0.9, "augment": {"flip": True}}, BF16),
+    ("streets", {}, {}),
+    ("streets", {"clip_norm": 1.0, "accumulate": 2}, BF16),
+    ("faces", {"model": "dsr", "data": "source"}, {}),
+    ("faces", {"model": "edgeface", "data": "source"}, BF16),
+]
+RUNS = [
+    *(("classifier", fields, {}) for fields in CASES.values()),
+    *(("classifier", fields, BF16) for fields in CASES.values()),
+    ("classifier", HEAD, KEPT),
+    *OTHERS,
+]
+READ_IN_EVALUATION = ("faces",)  # embeddings of all faces are compared at the end, on the host
+
+
+class GpuGenerator(torch.Generator):
+    """A generator that says it is one of a GPU."""
+
+    device = torch.device("cuda")
+
+
+@cache
+def sample(name: str) -> Task:
+    return MAKES[name]()
+
+
+def settings_of(task: Task, fields: dict[str, Any], compute: dict[str, Any]) -> Settings:
+    known = facts_of(task, seed=0, place=Place(device="cuda"))
+    data = fields.get("data", "target")
+    share = 32 / task.num_train()[data]
+    one = stage(epochs=1, batch_size=16, data_fraction=share, **fields)
+    settings = schedule(one, compute=compute).next([], known)
+    assert settings is not None
+    return settings
+
+
+@contextmanager
+def fake_gpu(order: Tensor) -> Iterator[None]:
+    """Make `cuda` a device of fake tensors; `order` is what a segment trains on."""
+    replaced: list[tuple[Any, str, Any]] = [
+        (torch, "manual_seed", lambda seed: None),
+        (torch.cuda, "mem_get_info", lambda: (2**33, 2**33)),
+        (torch.cuda, "get_device_properties", lambda device: Mock(total_memory=2**33)),
+        (nn.Module, "to", moved),
+        (Tensor, "backward", with_gradients),
+        (segment, "generator", lambda *known: GpuGenerator()),
+        (segment, "epoch_order", lambda *known: order),
+        (backbone_modules, "_digest", lambda *known: "fake"),
+        (classification, "name_of", lambda split, *known, **others: split),
+        (classification, "check_features", lambda *known, **others: None),
+        (classification, "class_weights", lambda labels, num, power: torch.ones(num)),
+        (mixing, "_table", table),
+    ]
+    with ExitStack() as stack:
+        for place, name, value in replaced:
+            stack.enter_context(patch.object(place, name, value))
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        yield
+
+
+def table(alpha: float, device: str) -> Tensor:
+    """Stand in for what is computed once by scipy."""
+    return torch.ones(mixing._QUANTILES + 1, dtype=torch.float64, device=device)
+
+
+def moved(model: nn.Module, device: str | None = None, memory_format: Any = None) -> nn.Module:
+    """Do what `Module.to` does, which cannot swap parameters for fake ones."""
+    for module in model.modules() if device else ():
+        for name, value in module._parameters.items():
+            if value is not None:
+                there = value.detach().to(device)
+                module._parameters[name] = nn.Parameter(there, requires_grad=value.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = buffer.to(device)
+    return model
+
+
+def with_gradients(loss: Tensor) -> None:
+    """Give the parameters that the loss depends on a gradient, without the engine of autograd."""
+    todo, seen = [loss.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            leaf.grad = torch.zeros_like(leaf)
+        todo += [after for after, _ in node.next_functions]
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available", "ignore:Accessing the data pointer")
+@pytest.mark.parametrize("name, fields, compute", RUNS, ids=str)
+def test_all_is_on_the_gpu_and_no_value_is_read(
+    name: str, fields: dict[str, Any], compute: dict[str, Any]
+) -> None:
+    task = sample(name)
+    settings = settings_of(task, fields, compute)
+    order = segment.epoch_order(task, settings, 0)
+    fresh = copy.deepcopy(task)  # what others have loaded stays as it is
+    built = fresh.build(seed=0)
+    with fake_gpu(order), patch.object(fresh, "build", lambda seed: built):
+        fresh.to("cuda")
+        live = Live(fresh, 0, "cuda")
+        totals = train_segment(live, fresh, settings, seed=0)
+        if name not in READ_IN_EVALUATION:
+            totals |= evaluate_segment(live, fresh, settings)
+    assert {value.device.type for value in totals.values()} == {"cuda"}
+    assert {value.device.type for value in live.models.state_dict().values()} == {"cuda"}
+    assert live.optimizer is not None and live.optimizer.state_dict()["state"]
+
+
+def test_a_tensor_that_was_left_behind_is_seen() -> None:
+    here = torch.ones(3)
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(FakeTensorDeviceMismatchError):
+        _ = torch.ones(3, device="cuda") + here
+
+
+def test_a_value_that_is_read_is_seen() -> None:
+    with FakeTensorMode(), pytest.raises(DataDependentOutputException):
+        torch.ones(3, device="cuda").sum().item()
