@@ -6,7 +6,7 @@ Both ways give the same bytes, so that nothing of this is part of the settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,6 +24,10 @@ more. What it was told before is then the next batch."""
 
 _held: list[ref[Tensor]] = []
 """What this process has moved to a device."""
+
+
+class OnHost(Exception):
+    """A step that is being recorded wants examples which are not on the device."""
 
 
 class _Batch(NamedTuple):
@@ -56,7 +60,12 @@ class Feed:
         self._coming = None if coming is None else _thread().submit(self._send, coming)
 
     def take(self, chosen: Tensor) -> Tensor:
-        """Return the examples `chosen`, (B,) int64, as (B, ...) uint8 on the device of `chosen`."""
+        """Return the examples `chosen`, (B,) int64, as (B, ...) uint8 on the device of `chosen`.
+
+        Raises `OnHost` in a step that is being recorded: a replay would take the same ones again.
+        """
+        if is_recording(self._device.type):
+            raise OnHost
         if self._here is None:
             return self._pixels[chosen.to(self._pixels.device)].to(chosen.device)
         return self._here.pixels[torch.searchsorted(self._here.names, chosen)]
@@ -98,7 +107,9 @@ def settle(pixels: Tensor, device: str) -> tuple[Tensor, Feed | None]:
     return on_host, Feed(on_host, device)
 
 
-def batches(order: Tensor, size: int, device: str, expect: Expect | None) -> Iterator[Tensor]:
+def batches(
+    order: Tensor, size: int, device: str, expect: Expect | None
+) -> Generator[Tensor, None, None]:
     """Yield the examples of `order`, (num,) int64 on the host, in batches of `size` on `device`.
 
     `expect`, where there is one, is told of each batch before the one ahead of it is yielded.
@@ -126,6 +137,11 @@ def fits(num_bytes: int, device: str) -> bool:
         pixels.nbytes for there in _held if (pixels := there()) is not None and pixels.is_cuda
     )
     return held + num_bytes <= share * (held + torch.cuda.mem_get_info()[0])
+
+
+def is_recording(device: str) -> bool:
+    """Tell whether what is done now is recorded as a CUDA graph."""
+    return device == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 @lru_cache(maxsize=1)

@@ -363,7 +363,7 @@ def _realise(
         augment=stage.augment,
         loss=tuple(sorted((dict(facts.loss) | stage.loss).items())),
         ema_decay=stage.ema_decay,
-        compute=compute,
+        compute=compute.at(facts.place),
         place=facts.place,
         restart=stage.restart and epoch == 0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -15,7 +15,8 @@ from training.live import Live
 from training.order import epoch_order
 from training.pulse import beat
 from training.randomness import derive, generator
-from training.residence import Expect, batches
+from training.recorded import lrs_of, recorded
+from training.residence import Expect, batches, is_recording
 from training.settings import Settings
 from training.task import Task, Totals
 
@@ -36,22 +37,29 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     order = epoch_order(task, settings, seed)[: settings.num_steps * settings.batch_size]
     draws = generator(seed, settings.index, "draws", live.device)
     torch.manual_seed(derive(seed, settings.index, "dropout", world_rank()))
-    totals: Totals = {}
-    expect = expect_of(task, settings)
-    for step, chosen in enumerate(batches(order, settings.batch_size, live.device, expect)):
-        beat()
-        for group, (_, multiplier) in zip(
-            optimizer.param_groups, settings.multipliers, strict=True
-        ):
-            group["lr"] = settings.lrs[step] * (multiplier or 0.0)
+
+    def step(chosen: Tensor, lrs: Sequence[float | Tensor]) -> Totals:
+        for group, lr in zip(optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
         drawn = task.draw(chosen, settings, draws)
-        add(totals, _gradients(live, task, forward, chosen, drawn, settings, autocast))
+        sums = _gradients(live, task, forward, chosen, drawn, settings, autocast)
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if settings.ema_decay is not None:
             live.average(settings.ema_decay)
+        return sums
+
+    expect = expect_of(task, settings)
+    if settings.compute.cuda_graphs:
+        totals = recorded(step, optimizer, settings, order, expect, draws)
+    else:
+        totals = {}
+        chosen = batches(order, settings.batch_size, live.device, expect)
+        for examples, lrs in zip(chosen, lrs_of(settings), strict=True):
+            beat()
+            add(totals, step(examples, lrs))
     _same_buffers(live, settings)
     return totals
 
@@ -70,13 +78,15 @@ def _gradients(
     Where the device runs out of memory, the micro-batches are halved, their number doubled, and the
     step begins anew: the sum over its examples is the same but for rounding (and but for layers
     that look at the whole micro-batch, or draw dropout by it). Several processes cannot agree on
-    that while one of them waits for another: there the error goes on to the caller.
+    that while one of them waits for another, and what is being recorded cannot be taken back: there
+    the error goes on to the caller.
     """
     while True:
         try:
             return _summed(live, task, forward, chosen, drawn, settings, autocast)
         except torch.OutOfMemoryError:
-            if settings.place.world_size > 1 or live.micro_batches(settings) >= len(chosen):
+            alone = settings.place.world_size == 1 and not is_recording(live.device)
+            if not alone or live.micro_batches(settings) >= len(chosen):
                 raise
         live.halve(settings)  # out of the handler: the error held what must be freed
 

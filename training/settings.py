@@ -45,10 +45,21 @@ class Compute(Config):
     """Keep images and convolutions in NHWC order."""
     compile: bool = False
     """Run the model through `torch.compile`."""
+    cuda_graphs: bool = False
+    """Record a step of a segment as a CUDA graph and replay it for the others: for small models, of
+    which the host launches kernels more slowly than a GPU runs them. Used by one process on a GPU;
+    off elsewhere. See `training.recorded`."""
     cache_features: bool = False
     """Run a frozen backbone once over the images, and train the head on the features it made. Used
     in stages that train the classifier alone, without random augmentation, dropout or BatchNorm in
     mode `train`; off in others. See `training.features`."""
+
+    def at(self, place: Place) -> Compute:
+        """Return these settings without what has no effect at `place`."""
+        alone_on_gpu = place.device == "cuda" and place.world_size == 1
+        if self.cuda_graphs and not alone_on_gpu:
+            return self.model_copy(update={"cuda_graphs": False})
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +130,9 @@ class Settings:
             data[name] = dict(_dumped(data[name]))
         if not self.restart:
             del data["restart"]  # keys are older than this field
-        if not self.compute.cache_features:
-            del data["compute"]["cache_features"]  # and than this one
+        for name in ("cache_features", "cuda_graphs"):
+            if not data["compute"][name]:
+                del data["compute"][name]  # and than these
         return data | {"place": dict(vars(self.place))}
 
 

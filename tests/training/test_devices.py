@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 
 from tests.training.helpers import schedule, stage
 from tests.training.test_no_sync import CASES
-from training import backbone_modules, classification, mixing, segment
+from training import backbone_modules, classification, mixing, recorded, segment
 from training.camouflage import Camouflage, CamouflageConfig
 from training.classification import Classification, ClassifierConfig
 from training.cyclic import Cyclic
@@ -42,18 +42,20 @@ MAKES: dict[str, Any] = {
 }
 BF16 = {"precision": "bf16", "channels_last": True}
 KEPT = {"cache_features": True}
+GRAPHS = {"cuda_graphs": True}
 HEAD = CASES["head"]
 OTHERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("camouflage", {}, {}),
     ("camouflage", {"ema_decay": 0.9, "augment": {"flip": True}}, BF16),
-    ("streets", {}, {}),
+    ("streets", {}, GRAPHS),
     ("streets", {"clip_norm": 1.0, "accumulate": 2}, BF16),
     ("faces", {"model": "dsr", "data": "source"}, {}),
     ("faces", {"model": "edgeface", "data": "source"}, BF16),
 ]
 RUNS = [
     *(("classifier", fields, {}) for fields in CASES.values()),
-    *(("classifier", fields, BF16) for fields in CASES.values()),
+    *(("classifier", CASES[name], BF16) for name in ("plain", "mixes")),
+    *(("classifier", CASES[name], GRAPHS) for name in ("plain", "clip", "ema", "mixes")),
     ("classifier", HEAD, KEPT),
     *OTHERS,
 ]
@@ -74,7 +76,7 @@ def sample(name: str) -> Task:
 def settings_of(task: Task, fields: dict[str, Any], compute: dict[str, Any]) -> Settings:
     known = facts_of(task, seed=0, place=Place(device="cuda"))
     data = fields.get("data", "target")
-    share = 32 / task.num_train()[data]
+    share = 80 / task.num_train()[data]
     one = stage(epochs=1, batch_size=16, data_fraction=share, **fields)
     settings = schedule(one, compute=compute).next([], known)
     assert settings is not None
@@ -97,12 +99,20 @@ def fake_gpu(order: Tensor) -> Iterator[None]:
         (classification, "check_features", lambda *known, **others: None),
         (classification, "class_weights", lambda labels, num, power: torch.ones(num)),
         (mixing, "_table", table),
+        (recorded, "_graph", lambda step, draws: Mock(replay=step)),
     ]
     with ExitStack() as stack:
         for place, name, value in replaced:
             stack.enter_context(patch.object(place, name, value))
+        library = stack.enter_context(torch.library._scoped_library("aten", "IMPL"))
+        library.impl("_fused_adamw_.tensor_lr", on_gpu, "Meta")
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         yield
+
+
+def on_gpu(weights: list[Tensor], *states: list[Tensor], lr: Tensor, **numbers: Any) -> None:
+    """Stand in for the fused optimizer whose LR is a tensor: torch has no shapes for it."""
+    assert lr.shape == () and weights
 
 
 def table(alpha: float, device: str) -> Tensor:

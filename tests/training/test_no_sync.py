@@ -70,22 +70,24 @@ def test_adamw_reads_only_its_own_step_counters() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("cuda_graphs", [False, True])
 @pytest.mark.parametrize("case", [name for name in CASES if name != "image_size"])
-def test_twice_the_steps_wait_for_a_gpu_no_more_often(case: str) -> None:
+def test_twice_the_steps_wait_for_a_gpu_no_more_often(case: str, cuda_graphs: bool) -> None:
     """Counted in the profiler: waits for a stream, for the device, or for an event."""
-    few, num_few = num_waits(16, CASES[case])
-    many, num_many = num_waits(8, CASES[case])
+    few, num_few = num_waits(8, CASES[case], cuda_graphs)
+    many, num_many = num_waits(4, CASES[case], cuda_graphs)
     assert num_many == 2 * num_few
     assert few == many, f"{few} waits in {num_few} steps, {many} in {num_many}"
 
 
-def num_waits(batch_size: int, fields: dict[str, Any]) -> tuple[int, int]:
+def num_waits(batch_size: int, fields: dict[str, Any], cuda_graphs: bool) -> tuple[int, int]:
     """Return how often the host waited for the GPU in a segment, and its number of steps."""
     task = Classification(ClassifierConfig())
     share = 64 / task.num_train()["target"]
     place = Place(device="cuda")
     task.to("cuda")
-    plan = schedule(stage(epochs=1, batch_size=batch_size, data_fraction=share, **fields))
+    one = stage(epochs=1, batch_size=batch_size, data_fraction=share, **fields)
+    plan = schedule(one, compute={"cuda_graphs": cuda_graphs})
     known = facts_of(task, seed=0, place=place)
     settings = plan.next([], known)
     assert settings is not None
