@@ -62,7 +62,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="images per step")
     parser.add_argument("--steps", type=int, default=20, help="steps per round")
     parser.add_argument("--rounds", type=int, default=60, help="rounds of each side")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"))
     arguments = parser.parse_args()
     steps, rounds = (4, 8) if arguments.tiny else (arguments.steps, max(4, arguments.rounds))
 

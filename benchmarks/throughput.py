@@ -86,7 +86,9 @@ def main() -> None:
         sizes = [int(text) for text in arguments.batches.split(",") if text]
         figures |= growth(trained, sizes, settings, rounds)
     target = 0.95 if device == "cuda" else 0.97
-    title = f"throughput-{arguments.model}-{arguments.size}" + "-growth" * bool(sizes)
+    options = [arguments.precision] * (arguments.precision != "fp32")
+    options += ["compiled"] * arguments.compile + ["growth"] * bool(sizes)
+    title = "-".join(["throughput", arguments.model, str(arguments.size), *options])
     report(title, figures, {} if arguments.tiny else {"core_over_raw": (">=", target)})
     if arguments.keep:
         keep(title, figures)
