@@ -53,6 +53,8 @@ part() {
     trials)
         bench fused $KEEP
         bench compiled --size 224 $KEEP
+        run tune-slots -m thaw tune-slots unfreeze_timing --set model=resnet18 --set image_size=96 \
+            --most "${TINY:+2}${KEEP:+8}"
         ;;
     *)
         echo "on_gpu: PART: tests, steps, throughput, growth, stages or trials, got $1" >&2
