@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.checkpoints import load_weights
+from training.images import per_channel
 
 _LAYERS = (3, 8, 15, 22)
 """Places of relu1_2, relu2_2, relu3_3 and relu4_3 in VGG-16 (Johnson et al. 2016)."""
@@ -103,8 +104,8 @@ class Perceptual(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return four feature maps of (B, 3, H, W) images in [0, 1]."""
-        mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (_MEAN, _STD))
-        values, found = (images - mean) / std, []
+        device = images.device
+        values, found = (images - per_channel(_MEAN, device)) / per_channel(_STD, device), []
         for number, layer in enumerate(self.features):
             values = layer(values)
             if number in _LAYERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,15 @@ from torch import Tensor
 
 from training.residence import Feed, settle
 from training.settings import Augment
+
+
+@lru_cache(maxsize=64)
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return a number for each channel, (C, 1, 1) on `device`, where it is sent once.
+
+    In a step that would be waited for, and could not be recorded.
+    """
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 @dataclass

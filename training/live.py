@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.backbone import Backbone
 from training.backbone_modules import BackboneNames
+from training.in_place import keep_in_place
 from training.optimizers import build_optimizer
 from training.randomness import derive
 from training.settings import Settings
@@ -54,6 +55,7 @@ class Live:
         built = self._task.build(self._seed)
         if not self._shapes:
             self.models = built.to(self.device)
+            keep_in_place(self.models)
             self._shapes[None] = Shape(self.models)
         else:
             self._shapes[None].restore()

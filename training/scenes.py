@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.images import per_channel
 from training.residence import Feed, settle
 from training.settings import Augment
 from training.street_layout import IGNORED
@@ -100,8 +101,7 @@ class StreetData:
 
 def normalised(images: Tensor, *, channels_last: bool) -> Tensor:
     """Return (B, 3, H, W) images in [0, 1] with ImageNet's mean and spread taken out."""
-    mean, std = (torch.tensor(part, device=images.device)[:, None, None] for part in (_MEAN, _STD))
-    found = (images - mean) / std
+    found = (images - per_channel(_MEAN, images.device)) / per_channel(_STD, images.device)
     return found.contiguous(memory_format=torch.channels_last) if channels_last else found
 
 
@@ -117,8 +117,7 @@ def coloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     images = images * bright
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
-    weights = torch.tensor(_GREY, device=images.device)[:, None, None]
-    grey = (images * weights).sum(1, keepdim=True)
+    grey = (images * per_channel(_GREY, images.device)).sum(1, keepdim=True)
     return (grey + (images - grey) * colour).clamp(0, 1)
 
 

@@ -15,14 +15,20 @@ from unittest.mock import Mock, patch
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    FakeTensorMode,
-)
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.helpers import schedule, stage
 from tests.training.test_no_sync import CASES
-from training import backbone_modules, classification, mixing, recorded, segment
+from training import (
+    backbone_modules,
+    classification,
+    generated,
+    images,
+    mixing,
+    recorded,
+    segment,
+)
 from training.camouflage import Camouflage, CamouflageConfig
 from training.classification import Classification, ClassifierConfig
 from training.cyclic import Cyclic
@@ -37,6 +43,9 @@ MAKES: dict[str, Any] = {
     "classifier": lambda: Classification(ClassifierConfig()),
     "camouflage": lambda: Camouflage(CamouflageConfig(image_size=32, width=16, num_experts=3)),
     "streets": lambda: Streets(StreetsConfig(encoder="tu-test_resnet")),
+    "coloured": lambda: Streets(
+        StreetsConfig(encoder="tu-test_resnet", colour=0.4, strategy="poor", rate=0.5)
+    ),
     "faces": lambda: Cyclic(CyclicConfig()),
 }
 BF16 = {"precision": "bf16", "channels_last": True}
@@ -48,7 +57,9 @@ OTHERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("camouflage", {"ema_decay": 0.9, "augment": {"flip": True}}, BF16),
     ("streets", {}, GRAPHS),
     ("streets", {"clip_norm": 1.0, "accumulate": 2}, BF16),
+    ("coloured", {"augment": {"zoom": 0.2, "flip": True}}, {}),
     ("faces", {"model": "dsr", "data": "source"}, {}),
+    ("faces", {"model": "edgeface", "data": "target"}, GRAPHS),
     ("faces", {"model": "edgeface", "data": "source"}, BF16),
 ]
 RUNS = [
@@ -97,6 +108,7 @@ def fake_gpu(order: Tensor) -> Iterator[None]:
         (classification, "name_of", lambda split, *known, **others: split),
         (classification, "check_features", lambda *known, **others: None),
         (classification, "class_weights", lambda labels, num, power: torch.ones(num)),
+        (generated, "digest", lambda model: "fake"),
         (mixing, "_table", table),
         (recorded, "_graph", lambda step, draws: Mock(replay=step)),
     ]
@@ -106,7 +118,21 @@ def fake_gpu(order: Tensor) -> Iterator[None]:
         library = stack.enter_context(torch.library._scoped_library("aten", "IMPL"))
         library.impl("_fused_adamw_.tensor_lr", on_gpu, "Meta")
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.callback(images.per_channel.cache_clear)
         yield
+
+
+class Sent(TorchDispatchMode):
+    """Counts tensors that go from the host to the GPU, which a step would wait for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            source = args[-1] if func is torch.ops.aten.copy_.default else args[0]
+            self.count += source.device.type == "cpu" and found.device.type == "cuda"
+        return found
 
 
 def on_gpu(weights: list[Tensor], *states: list[Tensor], lr: Tensor, **numbers: Any) -> None:
@@ -158,7 +184,10 @@ def test_all_is_on_the_gpu_and_no_value_is_read(
     with fake_gpu(order), patch.object(fresh, "build", lambda seed: built):
         fresh.to("cuda")
         live = Live(fresh, 0, "cuda")
-        totals = train_segment(live, fresh, settings, seed=0)
+        train_segment(live, fresh, settings, seed=0)
+        with Sent() as sent:
+            totals = train_segment(live, fresh, settings, seed=0)
+        assert 1 <= sent.count <= 3 < settings.num_steps, "the order, LRs and examples of a graph"
         if name not in READ_IN_EVALUATION:
             totals |= evaluate_segment(live, fresh, settings)
     assert {value.device.type for value in totals.values()} == {"cuda"}
