@@ -1,7 +1,7 @@
 # `make search` and `make test` are all a newcomer needs: each target installs first where it must.
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test lint bench clean
+.PHONY: help install search test test-ray test-rest lint bench clean
 MAKEFLAGS += --no-print-directory
 
 BIN   := .venv/bin
@@ -10,7 +10,18 @@ PIP   := $(BIN)/python -m pip install -qq --disable-pip-version-check
 USABLE := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
+WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=line)  # not mixed up line by line
+RAY_BENCHMARKS = faults fused_search quality_at_budget scale shared_prefixes soak warm_slots
 BENCHMARKS = $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
+
+# $(call tiny,PREFIX,NAMES): each of the benchmarks in its tiny form
+define tiny
+	@for name in $(2); do \
+		output=$$($(1) $(BIN)/python -m benchmarks.$$name --tiny 2>&1) || { \
+			echo "$$output"; echo "test: benchmarks.$$name --tiny FAILED"; exit 1; }; \
+		echo "test: benchmarks.$$name --tiny: $$(echo "$$output" | tail -n 1)"; \
+	done
+endef
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do \
@@ -23,14 +34,19 @@ search: $(STAMP)  ## run the embedded search; ARGS="--trials 20" is passed on
 	@$(BIN)/thaw search unfreeze_timing $(ARGS)
 
 test: lint  ## lint, tests, each benchmark in its tiny form, the commands in the docs
-	@echo "test: pytest"
-	@$(BIN)/python -m pytest -q -m "not gpu"
-	@for name in $(BENCHMARKS); do \
-		output=$$($(BIN)/python -m benchmarks.$$name --tiny 2>&1) || { \
-			echo "$$output"; echo "test: benchmarks.$$name --tiny FAILED"; exit 1; }; \
-		echo "test: benchmarks.$$name --tiny: $$(echo "$$output" | tail -n 1)"; \
-	done
+	@$(MAKE) -j 2 $(WHOLE) test-ray test-rest
+
+# What starts Ray waits more than it computes; the rest takes what that leaves, at a low priority.
+test-ray: $(STAMP)
+	@echo "test: pytest, with Ray (20 minutes)"
+	@$(BIN)/python -m pytest -q -m "ray and not gpu"
+	$(call tiny,,$(RAY_BENCHMARKS))
 	@if [ -e tests/doc_check.py ]; then echo "test: docs"; $(BIN)/python -m tests.doc_check; fi
+
+test-rest: $(STAMP)
+	@echo "test: pytest, without Ray (beside it)"
+	@nice -n 15 $(BIN)/python -m pytest -q -m "not ray and not gpu"
+	$(call tiny,nice -n 15,$(filter-out $(RAY_BENCHMARKS),$(BENCHMARKS)))
 
 lint: $(STAMP)  ## ruff, mypy, and known weaknesses of the pinned packages
 	@echo "lint: ruff check"
