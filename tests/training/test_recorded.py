@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from tests.training.helpers import TinyTask, differences, facts, schedule, stage
+from tests.training.test_devices import GpuGenerator
 from tests.training.test_no_sync import CASES, SGD
 from training import recorded as recorded_steps
+from training import residence
 from training.classification import Classification, ClassifierConfig
+from training.errors import UserError
 from training.live import Live
+from training.residence import Feed, OnHost
 from training.segment import train_segment
 from training.settings import Compute, Place, Settings
 from training.task import facts_of
@@ -97,6 +101,58 @@ def test_it_is_for_one_process_on_a_gpu_and_leaves_other_keys_alone(place: Place
     settings = settings_of(place)
     assert settings.compute.cuda_graphs == on
     assert ("cuda_graphs" in settings.plain()["compute"]) == on
+
+
+class NoGraph:
+    """Stands in for `torch.cuda.CUDAGraph` and what records one."""
+
+    def __init__(self, *known: Any, **options: Any) -> None:
+        self.options = options
+
+    def register_generator_state(self, draws: torch.Generator) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> None:
+        assert self.options == {"capture_error_mode": "thread_local"}
+
+    def __exit__(self, *error: object) -> None:
+        """Let errors through."""
+
+
+@pytest.fixture
+def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", NoGraph)
+    monkeypatch.setattr(torch.cuda, "graph", NoGraph)
+
+
+@pytest.mark.usefixtures("no_graph")
+def test_what_needs_data_of_the_host_is_not_recorded() -> None:
+    def step() -> None:
+        raise OnHost
+
+    assert recorded_steps._graph(step, GpuGenerator()) is None
+    assert isinstance(recorded_steps._graph(lambda: None, GpuGenerator()), NoGraph)
+
+
+@pytest.mark.usefixtures("no_graph")
+def test_a_step_that_cannot_be_recorded_says_so_in_one_line() -> None:
+    def step() -> None:
+        raise torch.OutOfMemoryError("no room\nmore")
+
+    with pytest.raises(
+        UserError, match=r"cuda_graphs: a step cannot .* \(no room\); switch it off"
+    ):
+        recorded_steps._graph(step, GpuGenerator())
+
+
+def test_a_feed_gives_nothing_to_a_step_that_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Feed(torch.zeros(4, 3, dtype=torch.uint8), "cpu")
+    feed.turn(torch.arange(2))
+    feed.turn(None)
+    assert feed.take(torch.arange(2)).shape == (2, 3)
+    monkeypatch.setattr(residence, "is_recording", lambda device: True)
+    with pytest.raises(OnHost):
+        feed.take(torch.arange(2))
 
 
 @pytest.mark.gpu
