@@ -42,6 +42,7 @@ class Live:
         self._shapes: dict[str | None, Shape] = {}
         self._compiled: dict[nn.Module, nn.Module] = {}
         self._splits: dict[tuple[str, int, int | None], int] = {}
+        self._averaging: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
         self._backbones: dict[str, Backbone] = dict(getattr(task, "backbones", dict)())
         self._names = BackboneNames()
         self.start()
@@ -107,6 +108,7 @@ class Live:
             self.averaged = copy.deepcopy(self.models[settings.model]).requires_grad_(False)
         else:
             self.averaged.to(memory_format=memory)  # a loaded one has the order of its file
+        self._averaging = None
         self._freeze(settings)
 
     def capture(self) -> dict[str, Any]:
@@ -129,7 +131,7 @@ class Live:
         twin.models, twin.averaged, twin.optimizer, twin._parked = copy.deepcopy(
             (self.models, self.averaged, self.optimizer, self._parked), memo
         )
-        twin._compiled, twin._shapes = {}, {}
+        twin._compiled, twin._shapes, twin._averaging = {}, {}, None
         return twin
 
     def micro_batches(self, settings: Settings) -> int:
@@ -194,9 +196,11 @@ class Live:
     @torch.no_grad()
     def average(self, decay: float) -> None:
         """Move the averaged weights towards the trained ones by one step."""
-        assert self.averaged is not None and self._trained is not None
-        mean, new = (_floats(m) for m in (self.averaged, self.models[self._trained]))
-        torch._foreach_lerp_(list(mean), list(new), 1 - decay)
+        if self._averaging is None:  # looked up once a segment: it takes the host milliseconds
+            assert self.averaged is not None and self._trained is not None
+            self._averaging = _floats(self.averaged), _floats(self.models[self._trained])
+        mean, new = self._averaging
+        torch._foreach_lerp_(mean, new, 1 - decay)
 
     def _shape(self, data: str) -> None:
         """Give the models the head of `data`; a head that is new is seeded by the data's name."""
@@ -270,8 +274,8 @@ def _load_of(settings: Settings) -> tuple[str, int, int | None]:
     return settings.model, settings.batch_size, settings.image_size
 
 
-def _floats(model: nn.Module) -> Iterator[torch.Tensor]:
-    return (t for t in model.state_dict().values() if t.is_floating_point())
+def _floats(model: nn.Module) -> list[torch.Tensor]:
+    return [t for t in model.state_dict().values() if t.is_floating_point()]
 
 
 def _batchnorms(model: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
