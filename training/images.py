@@ -20,7 +20,8 @@ def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
 
     In a step that would be waited for, and could not be recorded.
     """
-    return torch.tensor(values, device=device)[:, None, None]
+    with torch.inference_mode(False):  # whoever comes first, autograd may keep it
+        return torch.tensor(values, device=device)[:, None, None]
 
 
 @dataclass

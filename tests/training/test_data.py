@@ -15,7 +15,7 @@ from sklearn import datasets
 from training.digits import load_digits
 from training.errors import UserError
 from training.folder import load_folder
-from training.images import NUM_DRAWS, augment, prepare
+from training.images import NUM_DRAWS, augment, per_channel, prepare
 from training.settings import Augment
 
 CLASSES = ("cat", "dog")
@@ -296,6 +296,16 @@ def test_prepare_leaves_the_pixels_alone() -> None:
     before = pixels.clone()
     prepare(pixels, mean=0.5, std=0.25, image_size=None, channels_last=False)
     assert torch.equal(pixels, before)
+
+
+def test_numbers_of_channels_serve_autograd_whoever_came_first() -> None:
+    per_channel.cache_clear()
+    with torch.inference_mode():
+        first = per_channel((0.5, 0.25), torch.device("cpu"))
+    image = torch.ones(2, 3, 3, requires_grad=True)
+    (image / per_channel((0.5, 0.25), torch.device("cpu"))).sum().backward()
+    assert first.shape == (2, 1, 1)
+    assert image.grad is not None and image.grad[:, 0, 0].tolist() == [2, 4]
 
 
 def test_rotation_in_degrees() -> None:
