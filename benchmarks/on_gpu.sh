@@ -11,6 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3} MOST_S=${MOST_S:-420}
 TINY='' KEEP=--keep ROWS=()
+PARTS=(tests steps throughput growth stages trials)
 
 run() { # run NAME COMMAND...: one row of the table
     local name=$1 began=$SECONDS
@@ -56,14 +57,16 @@ part() {
         run tune-slots -m thaw tune-slots unfreeze_timing --set model=resnet18 --set image_size=96 \
             --most "${TINY:+2}${KEEP:+8}"
         ;;
-    *)
-        echo "on_gpu: PART: tests, steps, throughput, growth, stages or trials, got $1" >&2
-        exit 2
-        ;;
     esac
 }
 
 [ "${1:-}" != --tiny ] || { TINY=--tiny && KEEP='' && shift; }
-[ $# -gt 0 ] || set -- tests steps throughput growth stages trials
+[ $# -gt 0 ] || set -- "${PARTS[@]}"
+for name in "$@"; do
+    [[ " ${PARTS[*]} " == *" $name "* ]] || {
+        echo "on_gpu: PART: one of ${PARTS[*]}, got $name" >&2
+        exit 2
+    }
+done
 for name in "$@"; do part "$name"; done
 printf '%s\n' "" "${ROWS[@]}"
