@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.checkpoints import load_weights
-from training.images import per_channel
+from training.images import normalised
 
 _LAYERS = (3, 8, 15, 22)
 """Places of relu1_2, relu2_2, relu3_3 and relu4_3 in VGG-16 (Johnson et al. 2016)."""
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LEAST_ERROR = 1e-10
 """Mean squared error that counts as none: 100 dB."""
 _WINDOW, _SIGMA = 11, 1.5
@@ -104,8 +103,7 @@ class Perceptual(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return four feature maps of (B, 3, H, W) images in [0, 1]."""
-        device = images.device
-        values, found = (images - per_channel(_MEAN, device)) / per_channel(_STD, device), []
+        values, found = normalised(images, channels_last=False), []
         for number, layer in enumerate(self.features):
             values = layer(values)
             if number in _LAYERS:

@@ -290,8 +290,8 @@ def _gradients(
 def _step(live: Live, settings: Settings, step: int) -> None:
     optimizer = live.optimizer
     assert optimizer is not None
-    for group, (_, multiplier) in zip(optimizer.param_groups, settings.multipliers, strict=True):
-        group["lr"] = settings.lrs[step] * (multiplier or 0.0)
+    for group, lr in zip(optimizer.param_groups, settings.group_lrs(step), strict=True):
+        group["lr"] = lr
     if settings.clip_norm is not None:
         model = live.models[settings.model]
         trainable = [p for p in model.parameters() if p.requires_grad]

@@ -13,6 +13,9 @@ from torch import Tensor
 from training.residence import Feed, settle
 from training.settings import Augment
 
+_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as timm and torchvision have them
+_STD = (0.229, 0.224, 0.225)
+
 
 @lru_cache(maxsize=64)
 def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
@@ -22,6 +25,12 @@ def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     """
     with torch.inference_mode(False):  # whoever comes first, autograd may keep it
         return torch.tensor(values, device=device)[:, None, None]
+
+
+def normalised(images: Tensor, *, channels_last: bool) -> Tensor:
+    """Return (B, 3, H, W) images in [0, 1] with ImageNet's mean and spread taken out."""
+    found = (images - per_channel(_MEAN, images.device)) / per_channel(_STD, images.device)
+    return found.contiguous(memory_format=torch.channels_last) if channels_last else found
 
 
 @dataclass

@@ -14,20 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_KINDS = (("timm.models.edgenext", "PositionalEncodingFourier"),)
-
 
 def keep_in_place(models: nn.Module) -> None:
     """Have such modules among `models` make their tensors where their weights are."""
-    found = (getattr(sys.modules.get(where), name, None) for where, name in _KINDS)
-    kinds = {kind for kind in found if kind is not None}  # of a module not imported there is none
+    edgenext: Any = sys.modules.get("timm.models.edgenext")
+    if edgenext is None:  # then no module is of it, and its import takes seconds
+        return
+    kind = edgenext.PositionalEncodingFourier
+    in_place: Any = _in_place(kind)
     for module in models.modules():
-        kind: Any = type(module)
-        if kind in kinds:
-            module.__class__ = _in_place(kind)
+        if type(module) is kind:
+            module.__class__ = in_place
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def _in_place(kind: Any) -> type[nn.Module]:
     def forward(self: nn.Module, *args: Any) -> Tensor:
         compiled = torch.compiler.is_compiling()  # torch moves such tensors by itself then

@@ -40,9 +40,9 @@ def recorded(
     is recorded. Raises `UserError` where the step cannot be.
     """
     device = draws.device
-    lrs = torch.tensor([*lrs_of(settings)]).to(device, non_blocking=True)  # (steps, groups)
-    batched = batches(order, settings.batch_size, device.type, expect)
-    coming = zip(batched, lrs, strict=True)
+    rows = [settings.group_lrs(step) for step in range(settings.num_steps)]
+    lrs = torch.tensor(rows).to(device, non_blocking=True)  # (steps, groups)
+    coming = zip(batches(order, settings.batch_size, device.type, expect), lrs, strict=True)
     totals: Totals = {}
 
     def take(examples: Tensor, rates: Tensor) -> None:
@@ -57,7 +57,7 @@ def recorded(
         at = torch.full((1,), WARM_UP, device=device)  # as the tables, it must outlive the replays
 
         def take_next() -> None:
-            take(*(rows.index_select(0, at).squeeze(0) for rows in (table, lrs)))
+            take(*(all_steps.index_select(0, at).squeeze(0) for all_steps in (table, lrs)))
             at.add_(1)
 
         graph = _graph(take_next, draws) if settings.num_steps > WARM_UP else None
@@ -66,17 +66,10 @@ def recorded(
                 beat()
                 take(examples, rates)
             return totals
-        batched.close()
         for _ in range(WARM_UP, settings.num_steps):
             beat()
             graph.replay()
     return totals
-
-
-def lrs_of(settings: Settings) -> Iterator[list[float]]:
-    """Yield the LR of each layer group, step by step."""
-    for lr in settings.lrs:
-        yield [lr * (multiplier or 0.0) for _, multiplier in settings.multipliers]
 
 
 def _graph(step: Callable[[], None], draws: torch.Generator) -> torch.cuda.CUDAGraph | None:
@@ -108,8 +101,7 @@ def _lrs_on_device(optimizer: torch.optim.Optimizer, settings: Settings) -> Iter
     try:
         yield
     finally:
-        *_, last = lrs_of(settings)
-        for group, lr in zip(groups, last, strict=True):
+        for group, lr in zip(groups, settings.group_lrs(-1), strict=True):
             group["lr"] = lr
             if "capturable" in group:
                 group["capturable"] = False

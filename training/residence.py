@@ -6,7 +6,7 @@ Both ways give the same bytes, so that nothing of this is part of the settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -107,9 +107,7 @@ def settle(pixels: Tensor, device: str) -> tuple[Tensor, Feed | None]:
     return on_host, Feed(on_host, device)
 
 
-def batches(
-    order: Tensor, size: int, device: str, expect: Expect | None
-) -> Generator[Tensor, None, None]:
+def batches(order: Tensor, size: int, device: str, expect: Expect | None) -> Iterator[Tensor]:
     """Yield the examples of `order`, (num,) int64 on the host, in batches of `size` on `device`.
 
     `expect`, where there is one, is told of each batch before the one ahead of it is yielded.

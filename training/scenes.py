@@ -15,8 +15,6 @@ from training.street_layout import IGNORED
 
 NUM_DRAWS = 9
 """Random numbers of an image: 4 for its place, 3 for its colours, 2 for its variant."""
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as timm and torchvision have them
-_STD = (0.229, 0.224, 0.225)
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 
 
@@ -97,12 +95,6 @@ class StreetData:
             torch.where(swapped[:, None, None, None], images, real),
             torch.where(swapped[:, None, None], classes, real_classes),
         )
-
-
-def normalised(images: Tensor, *, channels_last: bool) -> Tensor:
-    """Return (B, 3, H, W) images in [0, 1] with ImageNet's mean and spread taken out."""
-    found = (images - per_channel(_MEAN, images.device)) / per_channel(_STD, images.device)
-    return found.contiguous(memory_format=torch.channels_last) if channels_last else found
 
 
 def coloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:

@@ -15,7 +15,7 @@ from training.live import Live
 from training.order import epoch_order
 from training.pulse import beat
 from training.randomness import derive, generator
-from training.recorded import lrs_of, recorded
+from training.recorded import recorded
 from training.residence import Expect, batches, is_recording
 from training.settings import Settings
 from training.task import Task, Totals
@@ -57,9 +57,9 @@ def train_segment(live: Live, task: Task, settings: Settings, seed: int) -> Tota
     else:
         totals = {}
         chosen = batches(order, settings.batch_size, live.device, expect)
-        for examples, lrs in zip(chosen, lrs_of(settings), strict=True):
+        for number, examples in enumerate(chosen):
             beat()
-            add(totals, step(examples, lrs))
+            add(totals, step(examples, settings.group_lrs(number)))
     _same_buffers(live, settings)
     return totals
 
@@ -85,8 +85,8 @@ def _gradients(
         try:
             return _summed(live, task, forward, chosen, drawn, settings, autocast)
         except torch.OutOfMemoryError:
-            alone = settings.place.world_size == 1 and not is_recording(live.device)
-            if not alone or live.micro_batches(settings) >= len(chosen):
+            bound = settings.place.world_size > 1 or is_recording(live.device)
+            if bound or live.micro_batches(settings) >= len(chosen):
                 raise
         live.halve(settings)  # out of the handler: the error held what must be freed
 

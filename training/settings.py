@@ -123,6 +123,10 @@ class Settings:
         """Return the number of optimizer steps."""
         return len(self.lrs)
 
+    def group_lrs(self, step: int) -> list[float]:
+        """Return the LR of each layer group at an optimizer step, from the end where negative."""
+        return [self.lrs[step] * (multiplier or 0.0) for _, multiplier in self.multipliers]
+
     def plain(self) -> dict[str, Any]:
         """Return plain data with a fixed order, from which the key is made."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}

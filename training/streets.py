@@ -15,11 +15,12 @@ from training.checkpoints import file_digest, load_weights
 from training.config import Config
 from training.decoded import Progress
 from training.errors import UserError
+from training.images import normalised
 from training.layers import Layers
 from training.pulse import beating
 from training.randomness import derive
 from training.residence import batches
-from training.scenes import NUM_DRAWS, StreetData, coloured, cut_out, normalised
+from training.scenes import NUM_DRAWS, StreetData, coloured, cut_out
 from training.schedule import Stage
 from training.semantic import (
     build_semantic,
@@ -192,9 +193,9 @@ class Streets:
         mine = torch.arange(rank, len(data.val), settings.place.world_size)
         tables = torch.zeros(max(1, len(data.domains)), num, num, dtype=torch.int64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
-        domain_of = (data.domain_of if data.domains else torch.zeros(len(data.val)).long()).to(
-            device
-        )
+        domain_of = torch.zeros(len(data.val), dtype=torch.int64, device=device)
+        if data.domains:
+            domain_of.copy_(data.domain_of)
         for chosen in beating(batches(mine, _EVAL_BATCH, str(device), data.val.expect)):
             images, classes = data.val.take(chosen)
             images = normalised(images, channels_last=settings.compute.channels_last)

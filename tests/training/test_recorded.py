@@ -34,7 +34,6 @@ class Replays:
 
     def __init__(self, step: Any) -> None:
         self.replay = step
-        self.register_generator_state = lambda draws: None
 
 
 def settings_of(place: Place | None = None, **fields: Any) -> Settings:
