@@ -278,7 +278,7 @@ class Cyclic:
         pixels = self._faces.train.pixels
 
         def make() -> Tensor:
-            chunks = (chunk.to(chosen.device) for chunk in pixels.split(_CHUNK))
+            chunks = (chunk.to(chosen.device) for chunk in beating(pixels.split(_CHUNK)))
             return torch.cat([self._upsampled(dsr, chunk) for chunk in chunks])
 
         return self._generated.of(dsr, settings, make)[chosen].float() / 255

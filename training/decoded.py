@@ -10,15 +10,18 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from training.errors import UserError
+from training.pulse import beat, beating
 
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded and the number of all."""
@@ -31,6 +34,7 @@ _LAYOUT = 2
 _DIGEST_BYTES = 32
 _CHUNK = 512
 """Images that may be decoded and not yet written: bounds the memory."""
+_WAIT_S = 0.2
 
 
 def decoded(
@@ -126,7 +130,9 @@ def _locked(path: Path) -> Iterator[bool]:
     while True:
         with open(path, "w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                while not _locks(file):
+                    beat()
+                    time.sleep(_WAIT_S)
             except OSError:  # each builder then makes a cache of its own, and the last one stays
                 yield False
                 return
@@ -136,6 +142,15 @@ def _locked(path: Path) -> Iterator[bool]:
                 finally:
                     path.unlink(missing_ok=True)
                 return
+
+
+def _locks(file: IO[str]) -> bool:
+    """Lock `file`, if nobody else has; raise `OSError` where files cannot be locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is(path: Path, descriptor: int) -> bool:
@@ -159,7 +174,7 @@ def _decode_all(
     try:
         for begin in range(0, len(examples), _CHUNK):
             images = pool.map(decode, examples[begin : begin + _CHUNK])
-            for index, image in enumerate(images, begin):
+            for index, image in enumerate(beating(images), begin):
                 pixels[index] = image
                 digest.update(image.data)
                 if progress is not None:

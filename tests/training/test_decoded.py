@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training import pulse
 from training.classification import Classification, ClassifierConfig
 from training.decoded import decoded
 
@@ -144,3 +145,24 @@ def test_a_data_set_that_differs_has_another_fingerprint(change: str, folder: Pa
         for split in ("train", "val"):
             (folder / split / "class1").rename(folder / split / "class2")
     assert fingerprint() != before
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process has not got on for long."""
+    monkeypatch.setattr(pulse, "_last_s", time.monotonic() - 1000.0)
+
+
+@pytest.mark.usefixtures("silent")
+def test_whoever_decodes_has_a_pulse(folder: Path) -> None:
+    decoded(sorted(folder.rglob("*.jpg"))[:2], SIZE)
+    assert pulse.silence_s() < 500
+
+
+@pytest.mark.usefixtures("silent")
+def test_whoever_waits_for_a_builder_has_a_pulse(folder: Path) -> None:
+    builder = start(folder, 0.005)
+    assert told(builder) == "decoding"
+    decoded(sorted(folder.rglob("*.jpg")), SIZE)
+    builder.communicate(timeout=60)
+    assert pulse.silence_s() < 500
