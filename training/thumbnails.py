@@ -33,10 +33,11 @@ def drawn(predicted: Tensor, chosen: Tensor, places: Tensor, side: int) -> Tenso
     """Return the drawings of those of a batch that are shown, 0 for the others: (K, side, side).
 
     `predicted` is (B, 1, S, S) in [0, 1], `chosen` (B,) says which images they are, `places` (K,)
-    which are shown. Whole numbers from 0 to 15, which add up over batches and ranks. Does not
-    synchronise.
+    which are shown. Whole numbers from 0 to 15, which add up over batches and ranks; what is no
+    number is drawn black. Does not synchronise.
     """
-    small = F.interpolate(predicted, (side, side), mode="bilinear", antialias=True)
+    known = predicted.nan_to_num(0)  # else one image spoils all, and no whole number is left
+    small = F.interpolate(known, (side, side), mode="bilinear", antialias=True)
     levels = (small * _LEVELS).round().flatten(1)
     mine = (places[:, None] == chosen[None, :]).to(levels.dtype)
     return torch.matmul(mine, levels).view(-1, side, side)

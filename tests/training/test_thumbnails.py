@@ -53,3 +53,10 @@ def test_large_images_are_drawn_small() -> None:
     drawings = all_drawn(torch.rand(4, 1, 448, 448), 4, 448)
     assert drawings.shape == (4, 48, 48)
     assert len(json.dumps(packed(drawings.long()))) < 13_000
+
+
+def test_a_network_that_went_to_nan_draws_black() -> None:
+    predicted = torch.full((4, 1, 8, 8), float("nan"))
+    predicted[1] = 1.0
+    found = unpacked(packed(all_drawn(predicted, 4, 8).long()))
+    assert (found[1] == 255).all() and not found[[0, 2, 3]].any()
