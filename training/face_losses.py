@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.checkpoints import load_weights
+from training.full_precision import full_precision
 from training.images import normalised
 
 _LAYERS = (3, 8, 15, 22)
@@ -57,6 +58,7 @@ def psnr(made: Tensor, truth: Tensor) -> Tensor:
     return -10 * errors.clamp(min=_LEAST_ERROR).log10()
 
 
+@full_precision
 def ssim(made: Tensor, truth: Tensor) -> Tensor:
     """Return the structural similarity of each image, (B,) (Wang et al. 2004, doi 10/c7sr7p).
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.full_precision import full_precision
 from training.residence import Feed, settle
 from training.settings import Augment
 
@@ -90,6 +91,7 @@ NUM_DRAWS = 5
 """Random numbers that `augment` wants for each image."""
 
 
+@full_precision
 def augment(images: Tensor, draws: Tensor, config: Augment) -> Tensor:
     """Apply one random affine map to each image, in one pass on the device.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from training.full_precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,19 @@ def enrolled(labels: Tensor) -> tuple[Tensor, Tensor]:
     return first, probes.nonzero().flatten()
 
 
+@full_precision
 def recognise(
     probes: Tensor, gallery: Tensor, identities: Tensor, *, far: float, scale: float
 ) -> Recognition:
     """Compare every probe with every face of the gallery by the cosine of their embeddings.
 
     `probes` are (P, D) of `identities` (P,) int64, rows of `gallery` (G, D). `far` is the share of
-    pairs of different people that may be accepted, `scale` multiplies cosines in the loss.
+    pairs of different people that may be accepted, `scale` multiplies cosines in the loss. Where an
+    embedding is no number, no figure is, and no probe is right.
     """
     cosines = F.normalize(probes.float()) @ F.normalize(gallery.float()).T  # (P, G)
+    if not cosines.isfinite().all():
+        return Recognition(nan, nan, nan, nan, torch.zeros_like(identities, dtype=torch.bool))
     genuine = F.one_hot(identities, len(gallery)).bool()
     fpr, tpr = roc(genuine, cosines)
     right = cosines.argmax(1) == identities

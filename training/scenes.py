@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.full_precision import full_precision
 from training.images import per_channel
 from training.residence import Feed, settle
 from training.settings import Augment
@@ -113,6 +114,7 @@ def coloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     return (grey + (images - grey) * colour).clamp(0, 1)
 
 
+@full_precision
 def cut_out(
     images: Tensor, classes: Tensor, draws: Tensor, size: tuple[int, int], augment: Augment
 ) -> tuple[Tensor, Tensor]:

@@ -224,6 +224,13 @@ def test_flip_is_numpys() -> None:
     close(augment(batch(), drawn(flip=0.49), ALL), torch.tensor(np.flip(batch().numpy(), 3).copy()))
 
 
+def test_an_image_is_where_it_was_under_autocast() -> None:
+    """Of 112 px: the middle of a pixel is no number that bf16 has."""
+    images = F.interpolate(batch(), (112, 112))
+    with torch.autocast("cpu", torch.bfloat16):
+        close(augment(images, drawn(flip=0.49), Augment(flip=True)), images.flip(-1))
+
+
 def test_nothing_is_mirrored_without_flip() -> None:
     assert torch.equal(
         augment(batch(), drawn(flip=0.0), Augment(shift=0.25)),

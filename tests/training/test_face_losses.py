@@ -1,5 +1,7 @@
 """Loss terms by hand, PSNR and SSIM by torchmetrics, recognition by counting and scikit-learn."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from torchvision.models import vgg16
 
 from training import face_losses
 from training.errors import UserError
-from training.recognition import enrolled, recognise
+from training.recognition import Recognition, enrolled, recognise
 
 
 def images(seed: int, num: int = 3, side: int = 40) -> Tensor:
@@ -139,3 +141,26 @@ def test_the_area_under_the_curve_equals_scikit_learn() -> None:
     genuine = torch.nn.functional.one_hot(identities, 5)
     expected = roc_auc_score(genuine.flatten(), cosines.flatten())
     assert found.auc == pytest.approx(expected, abs=1e-9)
+
+
+def test_embeddings_that_are_no_numbers_have_no_figures() -> None:
+    gallery = torch.eye(3)
+    probes = torch.tensor([[1.0, 0, 0], [math.nan, 0.8, 0]])
+    found = recognise(probes, gallery, torch.tensor([0, 1]), far=0.1, scale=1.0)
+    assert all(math.isnan(x) for x in (found.accuracy, found.tar, found.auc, found.loss))
+    assert found.right.tolist() == [False, False]
+
+
+def test_autocast_changes_no_figure() -> None:
+    random = torch.Generator().manual_seed(0)
+    faces = torch.rand(2, 4, 3, 24, 24, generator=random) * 0.1 + 0.5
+    probes, gallery = (torch.randn(n, 8, generator=random) for n in (30, 5))
+    identities = torch.randint(0, 5, (30,), generator=random)
+
+    def figures() -> tuple[list[float], Recognition]:
+        known = recognise(probes, gallery, identities, far=0.1, scale=1.0)
+        return face_losses.ssim(faces[0], faces[1]).tolist(), replace(known, right=identities)
+
+    expected = figures()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert figures() == expected

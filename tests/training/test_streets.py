@@ -94,6 +94,14 @@ def test_a_crop_is_a_piece_of_the_image_with_its_own_classes() -> None:
     assert (row.diff() % 200 == 1).all(), f"not a piece of a row: {row.tolist()}"
 
 
+def test_a_crop_is_where_it_was_under_autocast() -> None:
+    images, classes = torch.rand(1, 3, 100, 140), torch.randint(0, 7, (1, 100, 140))
+    expected = cut_out(images, classes, torch.full((1, 4), 0.3), (72, 88), Augment())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cut_out(images, classes, torch.full((1, 4), 0.3), (72, 88), Augment())
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 def test_what_lies_outside_of_an_image_is_ignored() -> None:
     classes = torch.zeros(1, 32, 32, dtype=torch.int64)
     images = torch.rand(1, 3, 32, 32)
