@@ -54,6 +54,8 @@ class Trainer:
         or damaged is trained again from its own parent.
         """
         started = time.perf_counter()
+        if not self._can_be_fused(path[-1].settings):
+            self._fused = {}  # copies of the model
         begin = self._reach(path)
         restore_s = time.perf_counter() - started
         for index in range(begin, len(path)):
@@ -99,6 +101,9 @@ class Trainer:
         except torch.OutOfMemoryError:
             self._fused = {}
         return [self.train(path) for path in paths]  # out of the handler: it held the tensors
+
+    def _can_be_fused(self, settings: Settings) -> bool:
+        return can_fuse([settings], self._task, self._live.models[settings.model]) is None
 
     def _fuse(self, task: Separable, paths: Sequence[Sequence[Step]]) -> list[Record]:
         started = time.perf_counter()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -177,6 +178,25 @@ def test_some_go_on_some_fork_and_others_train_between(tmp_path: Path) -> None:
     compare(one, other, paths[1:], [alone(task, paths[1:], one), by.train_fused(paths[1:])])
     twice = [paths[0], fork]
     compare(one, other, twice, [alone(task, twice, one), by.train_fused(twice)])
+
+
+def test_features_of_a_trial_between_are_not_taken_for_their_own(tmp_path: Path) -> None:
+    task, trials = CASES["kept_features"]
+    paths = [path_of(task, trial) for trial in trials]
+    one, other = Store(str(tmp_path / "alone")), Store(str(tmp_path / "fused"))
+    by = trainer_of(task, other)
+    by.train_fused([path[:-1] for path in paths])
+    by.train(path_of(task, plan({}, FULL | {"lr": 1e-2}, compute=KEPT)))
+    compare(one, other, paths, [alone(task, paths, one), by.train_fused(paths)])
+
+
+def test_copies_of_the_model_are_gone_once_more_than_heads_is_trained(tmp_path: Path) -> None:
+    paths = [path_of(TASK, trial) for trial in CASES["adamw"][1]]
+    by = trainer_of(TASK, Store(str(tmp_path)))
+    by.train_fused([path[:-1] for path in paths])
+    held = [ref(live) for live in by._fused.values()]
+    by.train(path_of(TASK, schedule(stage(**FULL, lr=1e-2))))
+    assert [live() for live in held] == [None] * len(paths)
 
 
 def test_another_backbone_is_refused(tmp_path: Path) -> None:
