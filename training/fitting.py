@@ -55,18 +55,29 @@ def _check_sizes(stage: Stage, where: str, facts: Facts) -> None:
 def _check_kept(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:
     if not stage.keep_optimizer:
         return
-    number, before = next(
-        ((n, s) for n, s in reversed([*enumerate(earlier)]) if s.model == stage.model), (0, None)
-    )
-    if before is None or any(getattr(before, f) != getattr(stage, f) for f in SAME_OPTIMIZER):
+    last = _may_be_last(earlier, stage)
+    found = [earlier[number] for number in last]
+    others = [s for s in found if any(getattr(s, f) != getattr(stage, f) for f in SAME_OPTIMIZER)]
+    if not found or others:
         raise UserError(
             f"{where}.keep_optimizer: the last stage that trains the same model must be on the "
-            "same data with the same optimizer"
+            "same data with the same optimizer, also where one is left out or gone back to"
         )
-    if any(between.data != stage.data for between in earlier[number:]):
-        raise UserError(f"{where}.keep_optimizer: the stages in between must be on the same data")
-    if before.roll_back is not None:
+    if any(before.roll_back is not None for before in found):
         raise UserError(f"{where}.keep_optimizer: the stage before may go back to another one")
+    if any(between.data != stage.data for between in earlier[min(last) :]):
+        raise UserError(f"{where}.keep_optimizer: the stages in between must be on the same data")
+
+
+def _may_be_last(earlier: tuple[Stage, ...], stage: Stage) -> list[int]:
+    """Return the numbers of those of the same model whose optimizer `stage` may find."""
+    same = [number for number, before in enumerate(earlier) if before.model == stage.model]
+    always = [number for number in same if earlier[number].only_if is None]
+    names = [earlier[number].name for number in same]
+    found = same if not always else same[same.index(always[-1]) :]
+    if stage.roll_back is not None and stage.roll_back.to in names:
+        found = [*found, same[names.index(stage.roll_back.to)]]
+    return found
 
 
 def _check_rules(earlier: tuple[Stage, ...], stage: Stage, where: str) -> None:

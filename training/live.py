@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.backbone import Backbone
 from training.backbone_modules import BackboneNames
 from training.in_place import keep_in_place
-from training.optimizers import build_optimizer
+from training.optimizers import build_optimizer, complete_momentum
 from training.randomness import derive
 from training.settings import Settings
 from training.shape import Shape, put
@@ -110,6 +110,8 @@ class Live:
             self.averaged.to(memory_format=memory)  # a loaded one has the order of its file
         self._averaging = None
         self._freeze(settings)
+        if self.device == "cuda":
+            complete_momentum(self.optimizer)
 
     def capture(self) -> dict[str, Any]:
         """Return the state as it must be saved."""
@@ -132,6 +134,7 @@ class Live:
             (self.models, self.averaged, self.optimizer, self._parked), memo
         )
         twin._compiled, twin._shapes, twin._averaging = {}, {}, None
+        twin._names = BackboneNames()
         return twin
 
     def micro_batches(self, settings: Settings) -> int:

@@ -92,3 +92,18 @@ def build_optimizer(
         for layer, names in layers.items()
     ]
     return config.build(groups, fused=fused)
+
+
+def complete_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give each trained parameter a momentum where others of its group have one: 0, as if new.
+
+    A kept SGD may meet parameters that had no gradient before; fused kernels take no such mixture.
+    """
+    import torch
+
+    for group in optimizer.param_groups:
+        states = [optimizer.state[p] for p in group["params"] if p in optimizer.state]
+        if any(state.get("momentum_buffer") is not None for state in states):
+            for parameter in (p for p in group["params"] if p.requires_grad):
+                if optimizer.state[parameter].get("momentum_buffer") is None:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -10,6 +10,8 @@ from training.errors import UserError
 FACTS = facts(TinyTask())
 HEAD: dict[str, Any] = {"name": "head", "groups": {"head": 1.0, "*": "frozen"}, "lr": 0.01}
 FULL: dict[str, Any] = {"name": "full", "groups": {"head": 1.0, "*": 0.1}}
+SGD: dict[str, Any] = FULL | {"name": "sgd", "optimizer": {"kind": "sgd"}}
+KEEPS: dict[str, Any] = {"name": "kept", "keep_optimizer": True}
 SIGNAL = {"kind": "accuracy_settled", "points": 1.0, "patience": 1}
 HURT = {"kind": "hurts", "points": 1.0, "patience": 2}
 HURTS = {"any": [HURT]}
@@ -72,6 +74,14 @@ def test_any_of_several_signals_may_look_at_what_there_is_not() -> None:
         (
             [HEAD, FULL | {"roll_back": {"when": HURTS}}, FULL | {"keep_optimizer": True}],
             r"stages.2 \(full\).keep_optimizer: the stage before may go back",
+        ),
+        (
+            [HEAD, SGD | {"only_if": {"after": ["head"]}}, SGD | KEEPS],
+            r"stages.2 \(kept\).keep_optimizer: .* same optimizer, also where one is left out",
+        ),
+        (
+            [HEAD, SGD, SGD | KEEPS | {"roll_back": {"when": HURTS, "to": "head"}}],
+            r"stages.2 \(kept\).keep_optimizer: .* same optimizer, .* gone back to",
         ),
     ],
     ids=str,
