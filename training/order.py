@@ -26,7 +26,9 @@ def epoch_order(task: Task, settings: Settings, seed: int) -> Tensor:
         return torch.cat([used[torch.randperm(len(used), generator=random)] for _ in range(rounds)])
     labels = task.class_labels(settings.data)
     assert labels is not None  # `check` has refused a task without classes
-    room = min(len(used), settings.num_steps * settings.batch_size)
+    room = settings.num_steps * settings.batch_size
+    if settings.num_steps == 1:  # the data may be fewer than a batch
+        room = min(len(used), room)
     return used[balanced(labels[used], room, random)]
 
 

@@ -75,6 +75,12 @@ def test_a_balanced_epoch_is_exact_over_the_steps_that_are_made() -> None:
     assert torch.bincount(LABELS).tolist() != [12, 12, 12, 12], "the data was balanced before"
 
 
+@pytest.mark.parametrize("sampler", ["shuffle", "balanced"])
+def test_a_segment_longer_than_the_data_has_all_its_steps(sampler: str) -> None:
+    asked = replace(settings(sampler=sampler), lrs=(0.1,) * 7)
+    assert len(epoch_order(TINY, asked, 0)[: 7 * 16]) == 7 * 16
+
+
 def test_a_shuffled_epoch_takes_every_example_once() -> None:
     assert sorted(epoch_order(TINY, settings(), 0).tolist()) == list(range(48))
 
