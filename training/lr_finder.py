@@ -78,8 +78,12 @@ def range_test(
             index=settings.index + begin // chunk,
             lrs=tuple(lrs[begin : begin + chunk]),
             fresh_optimizer=begin == 0,
+            restart=settings.restart and begin == 0,
             accumulate=1,
             ema_decay=None,
+            compute=settings.compute.model_copy(
+                update={"cuda_graphs": False}
+            ),  # it hears no replay
         )
         train_segment(live, cast(Task, heard), part, seed)
         losses += heard.take()
@@ -151,20 +155,38 @@ class _Heard:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._losses: list[Tensor] = []
+        self._steps: list[tuple[int, list[tuple[int, Tensor]]]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
+
+    def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Draw for a step, which begins with that."""
+        self._steps.append((len(chosen), []))
+        return self._task.draw(chosen, settings, generator)
 
     def loss(
         self, forward: Mapping[str, nn.Module], chosen: Tensor, draws: Tensor, settings: Settings
     ) -> tuple[Tensor, Totals]:
         loss, totals = self._task.loss(forward, chosen, draws, settings)
-        self._losses.append(loss.detach())
+        self._steps[-1][1].append((len(chosen), loss.detach()))
         return loss, totals
 
     def take(self) -> list[float]:
         """Return the losses since the last call: one synchronisation."""
-        losses: list[float] = torch.stack(self._losses).double().tolist()
-        self._losses.clear()
+        means = torch.stack([_mean(*step) for step in self._steps])
+        self._steps.clear()
+        losses: list[float] = means.double().tolist()
         return losses
+
+
+def _mean(num: int, parts: list[tuple[int, Tensor]]) -> Tensor:
+    """Return the mean loss of a step over `num` examples from those of its micro-batches.
+
+    The last that make up the step count: those before them belong to tries that memory did not hold.
+    """
+    total, left = torch.zeros_like(parts[-1][1]), num
+    for size, loss in reversed(parts):
+        if left:
+            total, left = total + loss * (size / num), left - size
+    return total

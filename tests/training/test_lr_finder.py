@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.helpers import TinyTask, facts, schedule, stage
+from tests.training.test_memory import Crowded
 from training.live import Live
 from training.lr_finder import RangeTest, range_test, smooth, steepest, valley
-from training.settings import Settings
+from training.settings import Compute, Settings
 
 HEAD = {"head": 1.0, "*": "frozen"}
 
@@ -64,6 +65,32 @@ def test_an_epoch_shorter_than_the_test_is_gone_through_again() -> None:
     task = TinyTask(num=16)
     found, _ = run(task, lowest=1e-6, highest=1e-4, num_steps=25)
     assert len(found.losses) == 25
+
+
+def test_a_step_that_memory_did_not_hold_counts_once() -> None:
+    def heard(task: TinyTask) -> RangeTest:
+        asked = settings_of(task, batchnorm="eval_all")
+        return range_test(Live(task, 0, "cpu"), task, asked, 0, num_steps=20)
+
+    whole, split = heard(TinyTask()), heard(Crowded(room=4))
+    assert len(split.losses) == len(split.lrs) == 20
+    assert split.losses == pytest.approx(whole.losses, rel=1e-4)
+
+
+def test_a_model_that_starts_anew_does_so_once() -> None:
+    task = TinyTask()
+    asked, built = settings_of(task, restart=True), []
+    live, build = Live(task, 0, "cpu"), task.build
+    task.build = lambda seed: built.append(seed) or build(seed)  # type: ignore[method-assign,func-returns-value]
+    range_test(live, task, asked, 0, lowest=1e-5, highest=1e-3, num_steps=20)
+    assert len(built) == 1
+
+
+def test_every_step_is_heard_where_a_schedule_asks_for_cuda_graphs() -> None:
+    task = TinyTask()
+    asked = replace(settings_of(task), compute=Compute(cuda_graphs=True))
+    found = range_test(Live(task, 0, "cpu"), task, asked, 0, num_steps=20)
+    assert len(found.losses) == 20
 
 
 def test_smoothing_is_fastais() -> None:
