@@ -56,7 +56,9 @@ class Feed:
 
     def turn(self, coming: Tensor | None) -> None:
         """Go on to the batch that was named last, and begin to send `coming`; see `Expect`."""
-        self._here = None if self._coming is None else self._arrived(self._coming.result())
+        sent, self._coming, self._here = self._coming, None, None  # also where sending has failed
+        if sent is not None:
+            self._here = self._arrived(sent.result())
         self._coming = None if coming is None else _thread().submit(self._send, coming)
 
     def take(self, chosen: Tensor) -> Tensor:
@@ -122,7 +124,8 @@ def batches(order: Tensor, size: int, device: str, expect: Expect | None) -> Ite
         for batch, coming in zip(there, [*others, None], strict=True):
             expect(coming)
             yield batch
-    finally:
+    finally:  # the one that was coming, where this ends early, must not be taken for the present
+        expect(None)
         expect(None)
 
 

@@ -161,6 +161,29 @@ def test_a_segment_that_was_cut_off_leaves_nothing_behind() -> None:
         assert feed.take(batch).flatten().tolist() == batch.tolist()
 
 
+def test_what_was_coming_is_not_taken_for_what_is_asked_for() -> None:
+    pixels = torch.arange(20, dtype=torch.uint8).reshape(20, 1)
+    feed = Feed(pixels, "cpu")
+    loop = batches(torch.arange(5, 11), 2, "cpu", feed.turn)
+    next(loop)
+    loop.close()  # type: ignore[attr-defined]
+    assert feed.take(torch.tensor([1, 15])).flatten().tolist() == [1, 15]
+
+
+def test_a_batch_that_could_not_be_sent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Feed(torch.arange(20, dtype=torch.uint8).reshape(20, 1), "cpu")
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Feed, "_send", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            list(batches(torch.arange(6), 2, "cpu", feed.turn))
+    for batch in batches(torch.arange(6), 2, "cpu", feed.turn):
+        assert feed.take(batch).flatten().tolist() == batch.tolist()
+
+
 def test_what_fits_a_share_of_free_memory_is_held_on_the_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
