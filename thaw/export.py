@@ -12,7 +12,7 @@ from analysis.files import write_text
 from thaw.results import SCHEDULE
 from trainables.spec import TrialSpec
 from trainables.systems import system
-from training.checkpoints import DATA_DIGEST
+from training.checkpoints import DATA_DIGEST, NORMALISATION
 from training.errors import UserError
 from training.store import Store
 
@@ -48,11 +48,20 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     aside = out / f".{MODEL}.new"
     record = store.record(key)
     epoch = {} if record is None else {"epoch": record.index + 1}
-    data = _data_digest(spec)
+    data = _data_digest(spec) | _normalisation(spec)
     torch.save({"model_state_dict": single, "key": key, **epoch, **data}, aside)
     os.replace(aside, out / MODEL)
     write_text(out / SCHEDULE, spec.yaml())
     return f"wrote {out / SCHEDULE} and {out / MODEL}"
+
+
+def _normalisation(spec: TrialSpec) -> dict[str, dict[str, list[float]]]:
+    """Return what images in [0, 1] are normalised by, where the system says."""
+    offer = getattr(system(spec.system), NORMALISATION, None)
+    if offer is None:
+        return {}
+    mean, std = offer(spec.config())
+    return {NORMALISATION: {"mean": list(mean), "std": list(std)}}
 
 
 def _data_digest(spec: TrialSpec) -> dict[str, str]:

@@ -11,9 +11,11 @@ from training.curves import OneCycle
 from training.decoded import Progress
 from training.folder import load_folder
 from training.schedule import Schedule, Stage
+from training.timm_models import normalisation_of
 
 Settings = ClassifierConfig
 build = Classification
+normalisation = normalisation_of
 
 HEAD_ONLY: dict[str, float | str] = {"head": 1.0, "*": "frozen"}
 PLAYBOOK: dict[str, float | str] = {

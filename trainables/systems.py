@@ -38,9 +38,10 @@ class System(Protocol):
     It may also offer `prepare(config, progress)`, which does once what takes long with the data;
     `progress(done, num)` is to be called as it goes on. Commands call it before `build`. `METRIC`
     names what its rules look at where they do not say; without it that is `val_accuracy`.
-    `pace(config)` says how many of its epochs stand for one of the monitor's (1), and
+    `pace(config)` says how many of its epochs stand for one of the monitor's (1),
     `controls(config)` gives name -> maker of schedules that `thaw confirm` compares with besides
-    the baseline.
+    the baseline, and `normalisation(config)` the mean and the spread that are taken out of images,
+    for `model.pt`.
     """
 
     Settings: type[Config]

@@ -30,6 +30,7 @@ from training.settings import Settings
 from training.structure_loss import border_weights, structure_terms
 from training.task import Totals
 from training.thumbnails import PREDICTIONS, blank, drawn, shown
+from training.timm_models import published
 
 SAMPLE = "sample"
 """Name of the data set that needs no files."""
@@ -75,7 +76,8 @@ class Camouflage:
         """Return what decides results, without paths: the fingerprint stands for those."""
         names = set(CamouflageConfig.model_fields) - {"data", "weights"}
         plain = self.config.model_dump(include=names)
-        return plain | {"timm_weights": self.config.weights == "timm"}
+        known = published(self.config.model) if self.config.weights == "timm" else None
+        return plain | {"timm_weights": known}
 
     @cached_property
     def _fingerprint(self) -> str:

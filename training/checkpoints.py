@@ -15,6 +15,8 @@ from training.errors import UserError
 
 DATA_DIGEST = "data_digest"
 """Key under which a checkpoint names the data it was trained on."""
+NORMALISATION = "normalisation"
+"""Key under which a checkpoint says what images in [0, 1] are normalised by: `mean` and `std`."""
 _SHOWN = 4
 
 
@@ -75,6 +77,24 @@ def checkpoint_data(path: str) -> str | None:
     data = _read_plain(path)
     found = data.get(DATA_DIGEST) if isinstance(data, dict) else None
     return found if isinstance(found, str) else None
+
+
+def checkpoint_normalisation(path: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the mean and the spread of images that a checkpoint says it takes, if it does.
+
+    Raises `UserError` where what it says is no such thing.
+    """
+    data = _read_plain(path)
+    found = data.get(NORMALISATION) if isinstance(data, dict) else None
+    if found is None:
+        return None
+    try:
+        mean, std = (tuple(float(value) for value in found[name]) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
+        mean = std = ()
+    if not mean or not all(std) or len(mean) != len(std):
+        raise UserError(f"checkpoint {path}: {NORMALISATION}: must have numbers as mean and std")
+    return mean, std
 
 
 def file_digest(path: str) -> str:

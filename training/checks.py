@@ -47,7 +47,7 @@ def check_classes(
         )
 
 
-def why_not(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: bool) -> str | None:
+def why_not(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> str | None:
     """Return why the model that `build` makes cannot take (B, C, H, W) images, or None if it can.
 
     Runs a forward pass on the meta device: shapes only, no memory and no arithmetic. A model that
@@ -56,7 +56,7 @@ def why_not(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: bo
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what timm says of shapes that turn out empty
-            build().train(train)(torch.zeros(shape))
+            build()(torch.zeros(shape))
     except NotImplementedError:
         return None
     except _REFUSALS as error:

@@ -20,21 +20,22 @@ from training.classes import class_weights, cross_entropy, num_right
 from training.config import Config
 from training.confusion import CONFUSION, MOST_CLASSES, counted
 from training.digits import load_digits
-from training.errors import UserError, unknown
+from training.errors import UserError
 from training.features import FeatureCache, Features, check_features, extract, name_of
 from training.folder import load_folder
 from training.images import LabelledData, augment, prepare
 from training.layers import Layers, layers_by_pattern, layers_of_timm
 from training.mixing import Mixed, draw, mix, own_draws, partner_draws, partners
+from training.modes import Modes, modes_of, set_modes
 from training.pulse import beating
 from training.randomness import derive
 from training.residence import batches
 from training.schedule import Stage
 from training.settings import Settings
 from training.task import Totals
+from training.timm_models import classifier_names, create, normalisation_of, published
 
 _EVAL_BATCH = 256
-_MEAN, _STD = 0.5, 0.25
 
 
 class ClassifierConfig(Config):
@@ -47,7 +48,8 @@ class ClassifierConfig(Config):
     image_size: Annotated[int, Field(ge=8, le=4096)] = 32
     """Side of the images in px."""
     weights: str = "none"
-    """Starting weights: `none`, `timm` (downloaded by the library), or a checkpoint file."""
+    """Starting weights: `none`, `timm` (downloaded by the library), or a checkpoint file. They
+    decide how images are normalised: as timm says, as the file says, else by 0.5 and 0.25."""
     drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the head."""
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -68,12 +70,14 @@ class Classification:
         self._data = _load(config)
         self._weights: dict[tuple[str, float, str], Tensor] = {}
         self._cache = FeatureCache()
+        self._normalisation = normalisation_of(config)
         self._features: dict[str, Features] = {}
 
     def identity(self) -> dict[str, Any]:
         """Return the configuration without paths: the fingerprint stands for those."""
         plain = self.config.model_dump(exclude={"data", "weights"})
-        return plain | {"timm_weights": self.config.weights == "timm"}
+        known = published(self.config.model) if self.config.weights == "timm" else None
+        return plain | {"timm_weights": known}
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -149,7 +153,7 @@ class Classification:
             settings,
             data=self.fingerprint(),
             frozen=frozen,
-            preparation=[self.config.model, self.config.image_size, _MEAN, _STD],
+            preparation=[self.config.model, self.config.image_size, *self._normalisation],
             used=used,
         )
         self._features[split] = self._cache.of(name, make)
@@ -158,9 +162,9 @@ class Classification:
         """Return the model with its starting weights; the head comes with the first data set."""
         torch.manual_seed(derive(seed, 0, "weights"))
         channels = next(iter(self._data.values())).train.pixels.shape[1]
-        model = _create(self.config, channels, pretrained=self.config.weights == "timm")
+        model = create(self.config, channels, pretrained=self.config.weights == "timm")
         if self.config.weights not in ("none", "timm"):
-            load_weights(model, self.config.weights, ignore=_classifier(model))
+            load_weights(model, self.config.weights, ignore=classifier_names(model))
         return nn.ModuleDict({"model": model})
 
     def adapt(self, models: nn.ModuleDict, data: str, seed: int) -> None:
@@ -284,10 +288,11 @@ class Classification:
         return self._weights[key]
 
     def _prepare(self, pixels: Tensor, settings: Settings) -> Tensor:
+        mean, std = self._normalisation.of(pixels.shape[1], pixels.device)
         return prepare(
             pixels,
-            mean=_MEAN,
-            std=_STD,
+            mean=mean,
+            std=std,
             image_size=settings.image_size,
             channels_last=settings.compute.channels_last,
         )
@@ -302,7 +307,7 @@ def layer_groups(config: ClassifierConfig) -> Layers:
 def _layer_groups(config_json: str) -> Layers:
     config = ClassifierConfig.model_validate_json(config_json)
     with torch.device("meta"):
-        model = _create(config, channels=3, pretrained=False)
+        model = create(config, channels=3, pretrained=False)
     if config.layers is None:
         return layers_of_timm(model)
     return layers_by_pattern(model, config.layers)
@@ -312,7 +317,7 @@ def _layer_groups(config_json: str) -> Layers:
 def _backbone(config_json: str, channels: int) -> Backbone | None:
     config = ClassifierConfig.model_validate_json(config_json)
     with torch.device("meta"):
-        model = _create(config, channels, pretrained=False)
+        model = create(config, channels, pretrained=False)
     size = config.image_size
     return backbone_of(model, layer_groups(config), (1, channels, size, size))
 
@@ -322,12 +327,12 @@ def _check_size(
 ) -> None:
     """Raise `UserError` where the model cannot take the stage's images."""
     size, text = stage.image_size or config.image_size, config.model_dump_json()
-    train = stage.batchnorm == "train"
-    reason = _why_not(text, (micro_batch, channels, size, size), train)
+    modes = modes_of(stage, layer_groups(config))
+    reason = _why_not(text, (micro_batch, channels, size, size), modes)
     if reason is None:
         return
     own = config.image_size
-    takes_own = _why_not(text, (micro_batch, channels, own, own), train) is None
+    takes_own = _why_not(text, (micro_batch, channels, own, own), modes) is None
     hint = f"; it takes the {own} px of the task's image_size" if takes_own else ""
     raise UserError(
         f"{where}: {config.model} cannot take {micro_batch} image{'s' * (micro_batch > 1)} of "
@@ -336,63 +341,21 @@ def _check_size(
 
 
 @lru_cache(maxsize=256)
-def _why_not(config_json: str, shape: tuple[int, ...], train: bool) -> str | None:
+def _why_not(config_json: str, shape: tuple[int, ...], modes: Modes) -> str | None:
     config = ClassifierConfig.model_validate_json(config_json)
-    return why_not(lambda: _create(config, shape[1], pretrained=False), shape, train=train)
 
+    def ready() -> nn.Module:
+        model = create(config, shape[1], pretrained=False)
+        set_modes(model, layer_groups(config), modes)
+        return model
 
-def _create(config: ClassifierConfig, channels: int, *, pretrained: bool) -> nn.Module:
-    """Return the timm model with a small head; the real one comes with the first data set."""
-    import timm
-
-    if config.model not in timm.list_models():
-        raise _no_model(config.model, timm.list_models())
-    options: dict[str, Any] = {}
-    if config.drop_rate:
-        options["drop_rate"] = config.drop_rate
-    if config.drop_path_rate:
-        options["drop_path_rate"] = config.drop_path_rate
-    known = timm.get_pretrained_cfg(config.model, allow_unregistered=True)
-    if known is not None and known.fixed_input_size:
-        options["img_size"] = config.image_size
-    try:
-        model: nn.Module = timm.create_model(
-            config.model,
-            pretrained=pretrained,
-            num_classes=2,
-            in_chans=channels,
-            **options,
-        )
-    except (AssertionError, ValueError, ZeroDivisionError) as error:
-        if "img_size" not in options:
-            raise
-        raise UserError(
-            f"image_size: {config.model} cannot be made for {config.image_size} px ({error})"
-        ) from None
-    except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise UserError(f"weights timm: {config.model}: {str(error).splitlines()[0]}") from None
-    return model
-
-
-def _classifier(model: nn.Module) -> list[str]:
-    """Return the names of what a new head replaces; the layer group `head` may hold more."""
-    layers = model.get_classifier()  # type: ignore[operator]
-    layers = layers if isinstance(layers, tuple) else (layers,)  # distilled models have two
-    replaced = {id(parameter) for layer in layers for parameter in layer.parameters()}
-    return [name for name, value in model.named_parameters() if id(value) in replaced]
+    return why_not(ready, shape)
 
 
 def _load(config: ClassifierConfig) -> dict[str, LabelledData]:
     if config.data == "digits":
         return load_digits(config.image_size)
     return {"target": load_folder(config.data, config.image_size)}
-
-
-def _no_model(name: str, names: list[str]) -> UserError:
-    hint = str(unknown("model", name, names)).split("; allowed:")[0]
-    return UserError(f"{hint}; allowed: any of timm's {len(names)} models (timm.list_models())")
 
 
 def _count(logits: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def full_precision(
     """Have `compute` run without autocast on the device of its first argument."""
 
     @wraps(compute)
-    def computed(first: Tensor, *rest: _Rest.args, **named: _Rest.kwargs) -> _Found:
+    def computed(first: Tensor, /, *rest: _Rest.args, **named: _Rest.kwargs) -> _Found:
         with torch.autocast(first.device.type, enabled=False):
             return compute(first, *rest, **named)
 

@@ -74,7 +74,12 @@ class LabelledData:
 
 
 def prepare(
-    pixels: Tensor, *, mean: float, std: float, image_size: int | None, channels_last: bool
+    pixels: Tensor,
+    *,
+    mean: float | Tensor,
+    std: float | Tensor,
+    image_size: int | None,
+    channels_last: bool,
 ) -> Tensor:
     """Turn (B, C, H, W) uint8 into normalised float of the asked size."""
     images = pixels.float().div_(255).sub_(mean).div_(std)

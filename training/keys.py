@@ -9,7 +9,7 @@ from typing import Any
 
 from training.settings import Settings
 
-CORE_VERSION = "2"
+CORE_VERSION = "3"
 """Raised when a change of the core changes what a segment does to the state."""
 
 

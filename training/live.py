@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from training.backbone import Backbone
 from training.backbone_modules import BackboneNames
 from training.in_place import keep_in_place
+from training.modes import set_modes
 from training.optimizers import build_optimizer, complete_momentum
 from training.randomness import derive
 from training.settings import Settings
@@ -256,20 +256,13 @@ class Live:
     def _freeze(self, settings: Settings) -> None:
         """Set what has gradients and which layers use batch statistics."""
         self.models.requires_grad_(False).eval()
-        model = self.models[settings.model].train()
-        trainable = {layer for layer, value in settings.multipliers if value is not None}
-        owner = {n: layer for layer, names in self._layers[settings.model].items() for n in names}
+        model, layers = self.models[settings.model], self._layers[settings.model]
+        trainable = frozenset(layer for layer, value in settings.multipliers if value is not None)
+        owner = {name: layer for layer, names in layers.items() for name in names}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(owner[name] in trainable)
             parameter.grad = None
-        if settings.batchnorm == "train":
-            return
-        for prefix, norm in _batchnorms(model):
-            first = next((f"{prefix}.{name}" for name, _ in norm.named_parameters()), None)
-            if settings.batchnorm == "eval_all":
-                norm.requires_grad_(False).eval()
-            elif first is not None and owner[first] not in trainable:
-                norm.eval()
+        set_modes(model, layers, (settings.batchnorm, trainable))
 
 
 def _load_of(settings: Settings) -> tuple[str, int, int | None]:
@@ -279,7 +272,3 @@ def _load_of(settings: Settings) -> tuple[str, int, int | None]:
 
 def _floats(model: nn.Module) -> list[torch.Tensor]:
     return [t for t in model.state_dict().values() if t.is_floating_point()]
-
-
-def _batchnorms(model: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
-    return ((n, m) for n, m in model.named_modules() if isinstance(m, _BatchNorm))

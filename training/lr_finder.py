@@ -71,6 +71,7 @@ def range_test(
     heard = _Heard(task)
     lrs = [lowest * (highest / lowest) ** (step / num_steps) for step in range(num_steps)]
     chunk = min(_CHUNK, settings.num_steps)
+    unrecorded = settings.compute.model_copy(update={"cuda_graphs": False})  # replays are not heard
     losses: list[float] = []
     for begin in range(0, num_steps, chunk):
         part = replace(
@@ -81,9 +82,7 @@ def range_test(
             restart=settings.restart and begin == 0,
             accumulate=1,
             ema_decay=None,
-            compute=settings.compute.model_copy(
-                update={"cuda_graphs": False}
-            ),  # it hears no replay
+            compute=unrecorded,
         )
         train_segment(live, cast(Task, heard), part, seed)
         losses += heard.take()
@@ -183,7 +182,7 @@ class _Heard:
 def _mean(num: int, parts: list[tuple[int, Tensor]]) -> Tensor:
     """Return the mean loss of a step over `num` examples from those of its micro-batches.
 
-    The last that make up the step count: those before them belong to tries that memory did not hold.
+    The last that make up the step count: those before are of tries that memory did not hold.
     """
     total, left = torch.zeros_like(parts[-1][1]), num
     for size, loss in reversed(parts):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from math import nan
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from training.confusion import counted
 from training.errors import UserError, unknown
 from training.layers import Layers
 from training.street_layout import IGNORED
+from training.timm_models import published
 
 _PARTS = {"encoder": "encoder", "decoder": "decoder", "segmentation_head": "head"}
 _OVERLAP = 1 / 3
@@ -47,6 +50,16 @@ def build_semantic(
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{architecture} with encoder {encoder}: {reason}") from None
     return model
+
+
+def published_encoder(encoder: str) -> str:
+    """Return which weights `imagenet` stands for; see `timm_models.published`."""
+    import segmentation_models_pytorch as smp
+
+    if encoder.startswith("tu-"):
+        return published(encoder.removeprefix("tu-"))
+    known: dict[str, Any] = smp.encoders.encoders[encoder]["pretrained_settings"]
+    return json.dumps(known.get("imagenet"), sort_keys=True, default=str)
 
 
 def layers_of_semantic(model: nn.Module) -> Layers:

@@ -17,6 +17,7 @@ from training.decoded import Progress
 from training.errors import UserError
 from training.images import normalised
 from training.layers import Layers
+from training.modes import Modes, modes_of, set_modes
 from training.pulse import beating
 from training.randomness import derive
 from training.residence import batches
@@ -29,6 +30,7 @@ from training.semantic import (
     layers_of_semantic,
     mean_iou,
     pixel_loss,
+    published_encoder,
     sliding_logits,
 )
 from training.settings import Settings
@@ -106,10 +108,11 @@ class Streets:
     def identity(self) -> dict[str, Any]:
         """Return what decides results, without paths: the fingerprint stands for those."""
         mixed = self._data.variants is not None
+        encoder = self.config.encoder
         names = set(StreetsConfig.model_fields) - {"data", "strategy", "rate", "weights"}
         return self.config.model_dump(include=names) | {
             "rate": self.config.rate if mixed else 0.0,
-            "imagenet": self.config.weights == _IMAGENET,
+            "imagenet": published_encoder(encoder) if self.config.weights == _IMAGENET else None,
         }
 
     @cached_property
@@ -138,8 +141,9 @@ class Streets:
         if stage.image_size is not None:
             raise UserError(f"{where}.image_size: streets have crop_height and crop_width instead")
         sliding = self.config.evaluation == "sliding"
-        _try(self._key, self.config.crop, micro_batch, where)
-        _try(self._key, self.config.crop if sliding else self.config.size, 0, where)
+        modes = modes_of(stage, self.layers()["model"])
+        _try(self._key, self.config.crop, micro_batch, modes, where)
+        _try(self._key, self.config.crop if sliding else self.config.size, 0, modes, where)
 
     def layers(self) -> dict[str, Layers]:
         """Return the layer groups of the one model: encoder, decoder, head."""
@@ -286,9 +290,14 @@ def num_operations(config: StreetsConfig, num_classes: int = 19) -> float:
 
 
 @lru_cache(maxsize=64)
-def _try(key: tuple[str, str, int], size: tuple[int, int], num_images: int, where: str) -> None:
+def _try(
+    key: tuple[str, str, int], size: tuple[int, int], num_images: int, modes: Modes, where: str
+) -> None:
     """Raise `UserError` where the network takes no such images; 0 of them stands for evaluation."""
-    model = copy.deepcopy(_skeleton(*key)).train(num_images > 0)
+    model = copy.deepcopy(_skeleton(*key))
+    set_modes(model, layers_of_semantic(model), modes)
+    if not num_images:
+        model.eval()
     try:
         with torch.no_grad():
             model(torch.zeros(max(1, num_images), 3, *size, device="meta"))

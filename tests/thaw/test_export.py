@@ -76,6 +76,10 @@ def test_timm_takes_the_model_that_train_writes(trained: Path) -> None:
     model.load_state_dict(load(trained / "out/model.pt")["model_state_dict"])
 
 
+def test_the_file_says_how_images_are_normalised(trained: Path) -> None:
+    assert load(trained / "out/model.pt")["normalisation"] == {"mean": [0.5], "std": [0.25]}
+
+
 def test_train_writes_the_weights_after_the_last_segment(trained: Path) -> None:
     written = load(trained / "out/model.pt")
     assert written["key"] == keys(trained)[-1]

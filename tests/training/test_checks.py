@@ -72,10 +72,21 @@ def test_sizes_that_the_model_takes_pass(model: str) -> None:
     checked(config, *(stage(image_size=size) for size in (32, 64, 96, 160)))
 
 
-@pytest.mark.parametrize(("batchnorm", "passes"), [("train", False), ("eval_all", True)])
-def test_a_single_example_under_batchnorm_is_refused(batchnorm: str, passes: bool) -> None:
+@pytest.mark.parametrize(
+    ("batchnorm", "frozen", "passes"),
+    [
+        ("train", "layer4", False),
+        ("eval_all", "stem", True),
+        ("eval_frozen", "stem", False),
+        ("eval_frozen", "layer4", True),
+    ],
+)
+def test_a_single_example_under_batchnorm_is_refused(
+    batchnorm: str, frozen: str, passes: bool
+) -> None:
     """At 32 px the last maps of a ResNet are of one pixel: nothing is left to take a mean of."""
-    alone = stage(batch_size=4, accumulate=2, batchnorm=batchnorm)
+    groups = {frozen: "frozen", "*": 1.0}
+    alone = stage(batch_size=4, accumulate=2, batchnorm=batchnorm, groups=groups)
     config = ClassifierConfig(model="resnet18", image_size=32)
     if passes:
         checked(config, alone, workers=2)
@@ -89,7 +100,7 @@ def test_a_model_that_shapes_cannot_tell_of_is_taken_to_fit() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images * images.sum().item()
 
-    assert why_not(Reading, (2, 3, 8, 8), train=True) is None
+    assert why_not(Reading, (2, 3, 8, 8)) is None
 
 
 @pytest.mark.parametrize(

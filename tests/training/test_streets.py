@@ -210,6 +210,12 @@ def test_what_a_network_or_a_stage_cannot_is_told_beforehand(
         Streets(StreetsConfig(**TINY | config)).check(wanted, "s", seed=0, micro_batch=micro_batch)
 
 
+def test_a_network_takes_one_image_where_batchnorm_is_fixed() -> None:
+    task = Streets(StreetsConfig(**TINY | {"architecture": "deeplabv3"}))
+    fixed = Stage.parse({"name": "all", "epochs": 1, "lr": 0.1, "batchnorm": "eval_all"})
+    task.check(fixed, "s", seed=0, micro_batch=1)
+
+
 def test_the_rate_matters_to_the_identity_only_where_something_is_mixed_in() -> None:
     alone = [Streets(StreetsConfig(**TINY, rate=rate)).identity() for rate in (0.2, 0.7)]
     assert alone[0] == alone[1]
