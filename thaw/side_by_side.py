@@ -163,7 +163,7 @@ def _serve(work: Work, pipe: Connection) -> None:
 def _train(work: Work, pipe: Connection) -> None:
     """Train segments with the same settings, each on from the one before; keep one state."""
     place, store = work.settings.place, Store(work.store)
-    paced = _Paced(work.spec.build_task(), pipe, place.device)
+    paced = _Paced(work.spec.build_task(), pipe, work.settings)
     seed = work.spec.schedule.seed
     trainer = Trainer(cast(Task, paced), root=work.root, seed=seed, store=store, place=place)
     path: list[Step] = []
@@ -174,19 +174,23 @@ def _train(work: Work, pipe: Connection) -> None:
         )
         path.append(Step(child_key(path[-1].key if path else work.root, settings), settings))
         trainer.train(path)
-        paced.end_segment()
+        paced.end_segment(settings.num_steps)
         if len(path) > 1:
             store.drop_state(path[-2].key)
 
 
 class _Paced:
-    """A task that is asked for draws at each step, and rests there outside of windows."""
+    """A task that is asked for draws at each step, and rests there outside of windows.
 
-    def __init__(self, task: Task, pipe: Connection, device: str) -> None:
+    Where steps are replayed nobody asks: it rests after the segment.
+    """
+
+    def __init__(self, task: Task, pipe: Connection, settings: Settings) -> None:
         self._task = task
         self._pipe = pipe
-        self._device = device
-        self._steps = -1  # draws so far, less the one whose step is yet to come
+        self._device = settings.place.device
+        self._replayed = settings.compute.cuda_graphs
+        self._steps = 0 if self._replayed else -1  # the step of the last draw is yet to come
         self._window = (time.monotonic(), 0.0)
         self._ends: list[float] = []
 
@@ -194,14 +198,20 @@ class _Paced:
         return getattr(self._task, name)
 
     def draw(self, chosen: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
-        self._steps += 1
-        if time.monotonic() >= self._window[1] and (self._window[1] or self._steps >= _WARM_STEPS):
-            self._rest()
+        if not self._replayed:
+            self._count_on(1)
         return self._task.draw(chosen, settings, generator)
 
-    def end_segment(self) -> None:
+    def end_segment(self, num_steps: int) -> None:
         """Note that a segment is over; its totals were read, so the device is done as well."""
         self._ends.append(time.monotonic())
+        if self._replayed:
+            self._count_on(num_steps)
+
+    def _count_on(self, num_steps: int) -> None:
+        self._steps += num_steps
+        if time.monotonic() >= self._window[1] and (self._window[1] or self._steps >= _WARM_STEPS):
+            self._rest()
 
     def _rest(self) -> None:
         """Tell what was done, and wait for the next window and its beginning."""

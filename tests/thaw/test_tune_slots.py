@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.thaw.helpers import Thaw, text_of
 from thaw.cli import app
 from thaw.heaviest import Trial, first_trial
-from thaw.side_by_side import Count, NoMemory, Processes, _answer, _serve
+from thaw.side_by_side import Count, NoMemory, Processes, _answer, _Paced, _serve
 from thaw.tune_slots import Row, best, climb, flags, limit
 from thaw.tune_slots_view import table_of
 from training.device_share import DEVICE_CACHE
@@ -58,6 +59,21 @@ def count(steps: int, **fields: int | float) -> Count:
         refused=0,
     )
     return replace(alone, **fields)  # type: ignore[arg-type]
+
+
+def test_steps_that_are_replayed_are_counted_by_segments(trial: Trial) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    settings = trial.work.settings
+    compute = settings.compute.model_copy(update={"cuda_graphs": True})
+    paced = _Paced(trial.work.spec.build_task(), theirs, replace(settings, compute=compute))
+    chosen, draws = torch.arange(4), torch.Generator()
+    for _ in range(9):
+        paced.draw(chosen, settings, draws)
+    assert not ours.poll(), "it rested within a segment"
+    for _ in range(2):
+        ours.send((time.monotonic(), time.monotonic()))
+        paced.end_segment(40)
+        assert ours.recv().steps == 40
 
 
 def rows_of(*trials_per_hour: float) -> list[Row]:
