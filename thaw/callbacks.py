@@ -76,9 +76,10 @@ class Bookkeeper(Callback):
         """Take in the result of a segment."""
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
+        before = row.segments
         row.update(result, self._table.metric, self._table.mode, trained=trained)
         self._table.unvisited = self._journal.num_given
-        if trained:
+        if trained and row.segments > before:
             trial.run_metadata.num_failures = 0  # retries are for those that get no further
         watch = self._watches.setdefault(row.trial, watch_of(trial.config[TRIAL].spec))
         watch.take(result["epoch"], result)
