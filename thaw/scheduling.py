@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -109,13 +110,15 @@ def make_scheduler(
         return Pauses(clock, study, population(clock.grace))
     made: TrialScheduler
     if name == "hyperband":
-        made = _timed(HyperBandScheduler, clock)(
+        made = _timed(HyperBandScheduler, clock, study.metric)(
             time_attr=_TIME, max_t=round(clock.most), reduction_factor=_REDUCTION
         )
     elif name == "median":
-        made = _timed(MedianStoppingRule, clock)(time_attr=_TIME, grace_period=clock.grace)
+        made = _timed(MedianStoppingRule, clock, study.metric)(
+            time_attr=_TIME, grace_period=clock.grace
+        )
     else:
-        made = _timed(ASHAScheduler, clock)(
+        made = _timed(ASHAScheduler, clock, study.metric)(
             time_attr=_TIME,
             max_t=clock.most,
             grace_period=clock.grace,
@@ -125,12 +128,17 @@ def make_scheduler(
     return made
 
 
-def _timed(kind: type[Any], clock: Clock) -> type[Any]:
-    """Return a scheduler that goes by `clock` and does not decide on replayed trials again."""
+def _timed(kind: type[Any], clock: Clock, metric: str) -> type[Any]:
+    """Return a scheduler that goes by `clock` and does not decide on replayed trials again.
+
+    It does not see results without a value, as those of segments on other data are.
+    """
 
     class Timed(kind):  # type: ignore[misc]
         def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
             timed = {**result, _TIME: clock.time(result)}
+            if math.isnan(result[metric]):
+                return TrialScheduler.CONTINUE
             decision: str = super().on_trial_result(controller, trial, timed)
             return TrialScheduler.CONTINUE if trial.config[TRIAL].until else decision
 
