@@ -124,23 +124,23 @@ class ScheduleSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the source how the trial ended, unless it is paused or was told before."""
+        """Tell the source how the trial ended, unless it is paused or was told before.
+
+        There is no result where a scheduler stops one that itself it had paused.
+        """
         if trial_id not in self._running:
             return
         if result is not None:
             self.on_trial_result(trial_id, result)
         proposal = self._running.pop(trial_id)
         del self._promises[trial_id]
-        failed = error or result is None
-        ended = "failed" if failed or result is None else result["ended"] or "stopped"
+        ended = "failed" if error else (result or {}).get("ended") or "stopped"
         if ended == "stopped" and self._pausing is not None:
             self._paused[proposal.name] = proposal
             if not proposal.told:
                 self._source.pause(proposal)
         elif not proposal.told:
-            self._source.tell(
-                proposal, ended, proposal.done if result is None else result["segment"]
-            )
+            self._source.tell(proposal, ended, proposal.reached)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the Optuna study and the store hold everything."""
