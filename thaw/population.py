@@ -64,7 +64,7 @@ class Population:
         return proposal
 
     def _breed(self, paused: Mapping[str, Proposal]) -> list[Proposal]:
-        """Return all trials, the worst of them as forks of the best."""
+        """Return all trials, the worst of them as forks of the best where that can be."""
         random = Random(f"{self._seed} {self._generation}")
         ranked = sorted(paused, key=lambda name: (-self._values[name], name))
         num = min(math.ceil(_SHARE * len(ranked)), len(ranked) // 2)
@@ -77,9 +77,14 @@ class Population:
         ]
 
     def _fork(self, proposal: Proposal, donor: Proposal, random: Random) -> Proposal:
-        """Return `proposal` as it goes on from the donor's last segment."""
+        """Return `proposal` as it goes on from the donor's last segment.
+
+        It goes on as it is where either schedule has rules: only fixed ones can be forked.
+        """
         values, schedule = self._build(self._perturbed(donor.values, random))
         begun = donor.assignment.spec.schedule
+        if schedule.adaptive or begun.adaptive:
+            return proposal
         forked = schedule.model_copy(update={"fork": Fork(at=donor.reached, schedule=begun)})
         spec: TrialSpec = proposal.assignment.spec.with_schedule(forked)
         assignment = replace(proposal.assignment, spec=spec)
