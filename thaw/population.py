@@ -17,6 +17,7 @@ from typing import Any
 from search_spaces.dimensions import Choice, Dimension, Int
 from thaw.trials import Proposal
 from trainables.spec import TrialSpec
+from training.errors import UserError
 from training.schedule import Fork, Schedule
 from training.walk import foresee
 
@@ -79,9 +80,13 @@ class Population:
     def _fork(self, proposal: Proposal, donor: Proposal, random: Random) -> Proposal:
         """Return `proposal` as it goes on from the donor's last segment.
 
-        It goes on as it is where either schedule has rules: only fixed ones can be forked.
+        It goes on as it is where either schedule has rules, since only fixed ones can be forked,
+        or where there is no schedule of the new values.
         """
-        values, schedule = self._build(self._perturbed(donor.values, random))
+        try:
+            values, schedule = self._build(self._perturbed(donor.values, random))
+        except UserError:
+            return proposal
         begun = donor.assignment.spec.schedule
         if schedule.adaptive or begun.adaptive:
             return proposal

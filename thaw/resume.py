@@ -82,13 +82,14 @@ def take_up(
         if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
             shutil.rmtree(entry)
     try:
-        return [
+        found = [
             source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
             if frozen.state == TrialState.RUNNING
             else source.adopt(frozen)
             for frozen in begun(opened)
             if frozen.state != TrialState.FAIL
         ]
+        return [proposal for proposal in found if proposal is not None]
     except UserError:
         raise
     except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from thaw.population import Population
 from thaw.trials import Proposal
 from trainables.slot import Assignment
 from trainables.spec import TrialSpec
+from training.errors import UserError
 from training.schedule import Schedule
 from training.walk import foresee
 
@@ -107,6 +108,13 @@ def test_schedules_with_rules_are_not_forked(whose: str) -> None:
     for one in started(population, paused):
         written = one.assignment.spec.yaml()
         TrialSpec.parse(yaml.safe_load(written))
+
+
+def test_a_trial_goes_on_as_it_is_where_new_values_have_no_schedule() -> None:
+    def refuse(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
+        raise UserError("stages.0.groups: matches nothing")
+
+    assert not any(one.forked for one in started(*generation(build=refuse)))
 
 
 def test_a_paused_trial_passes_the_interval_it_has_paused_at() -> None:
