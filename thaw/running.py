@@ -99,7 +99,6 @@ def _run(
             resumed=resumed,
             pausing=run.scheduler.pausing if isinstance(run.scheduler, Pauses) else None,
             restart=keeper.restart,
-            halted=lambda: bool(table.halted),
             fusing=run.fusing,
             trained=keeper.given,
         )

@@ -36,17 +36,15 @@ class ScheduleSearcher(Searcher):
         resumed: Sequence[Proposal] = (),
         pausing: Pausing | None = None,
         restart: Callable[[str], None] = lambda name: None,
-        halted: Callable[[], bool] = lambda: False,
         fusing: Fusing | None = None,
         trained: Callable[[str, str], None] = lambda name, key: None,
     ) -> None:
         """Take trials from `source`, holding back at most two for each slot.
 
         `resumed` are the trials of an earlier run, which come first. With `pausing` a stopped
-        trial is paused only; `restart` is called with its name before it starts again. Once
-        `halted`, who fails or is stopped is not over: nothing is told. With `fusing` as many more
-        are held back as can be trained beside those that run; `trained` is called with the name of
-        such a trial and the key of a segment that it has got so.
+        trial is paused only; `restart` is called with its name before it starts again. With
+        `fusing` as many more are held back as can be trained beside those that run; `trained` is
+        called with the name of such a trial and the key of a segment that it has got so.
         """
         super().__init__(metric=metric, mode=mode)
         self._source = source
@@ -54,7 +52,6 @@ class ScheduleSearcher(Searcher):
         self._resumed = list(resumed)
         self._pausing = pausing
         self._restart = restart
-        self._halted = halted
         self._exhausted = False
         self._fusing = fusing
         self._trained = trained
