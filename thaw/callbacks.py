@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,23 @@ class Bookkeeper(Callback):
         if name not in self._table.rows:
             self.on_trial_start(0, [], trial)
         return self._table.rows[name]
+
+
+class Parting(Callback):
+    """Lets a trial that is tried again go on alone: fellows that were let go may run by now."""
+
+    def __init__(self, part: Callable[[str], None]) -> None:
+        """Call `part` with the id of such a trial."""
+        self._part = part
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand nothing to the pickle that Tune writes."""
+        return {}
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Take its fellows from what its next slot is told."""
+        trial.set_config({**trial.config, TRIAL: replace(trial.config[TRIAL], fellows=())})
+        self._part(trial.trial_id)
 
 
 class Halt(Stopper):

@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from thaw.budgeting import StoreBudget
-from thaw.callbacks import Bookkeeper, Halt
+from thaw.callbacks import Bookkeeper, Halt, Parting
 from thaw.cluster import slot_resources
 from thaw.forgetting import Forgetting
 from thaw.fusing import Fusing
@@ -148,6 +148,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
             storage_path=str(run.folder.parent),
             callbacks=[
                 keeper,
+                Parting(searcher.part),
                 StageImages(run.store, run.folder),
                 Watching(table, run.title, run.num_trials),
                 CSVLoggerCallback(),

@@ -139,6 +139,10 @@ class ScheduleSearcher(Searcher):
         elif not proposal.told:
             self._source.tell(proposal, ended, proposal.reached)
 
+    def part(self, trial_id: str) -> None:
+        """Take back that others are trained beside a running trial."""
+        self._promises[trial_id] = []
+
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the Optuna study and the store hold everything."""
 
