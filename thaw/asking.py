@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Container
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from thaw.sampling import begun
 from thaw.trials import Proposal
+from training.errors import UserError
 
 
 class _Judged(optuna.Study):
@@ -59,28 +61,34 @@ class OptunaSource:
         *,
         num_trials: int,
         sampler: Callable[[int], BaseSampler],
+        refused: Callable[[str, dict[str, Any], str], None] = lambda name, values, why: None,
     ) -> None:
         """Ask until the study has `num_trials`; `sampler` makes the sampler of a trial by number.
 
-        A study with two directions is told device-seconds as the second value.
+        A study with two directions is told device-seconds as the second value. A trial of which
+        `propose` says by a `UserError` that it cannot be has failed; `refused` is called with its
+        name, its values and the reason.
         """
         self._paused: set[int] = set()
         self._study = _Judged(study, self._paused)
         self._propose = propose
         self._num_trials = num_trials
         self._sampler = sampler
+        self._refused = refused
         self._asked_so_far = len(begun(study))
         self._trials: dict[str, optuna.Trial | FrozenTrial] = {}
         self._reported: dict[str, set[int]] = {}
         self._several = len(study.directions) > 1
 
     def next(self) -> Proposal | None:
-        """Ask for one more trial."""
-        if self._asked_so_far >= self._num_trials:
-            return None
-        self._study.sampler = self._sampler(self._asked_so_far)
-        self._asked_so_far += 1
-        return self.adopt(self._study.ask())
+        """Ask for one more trial; those that cannot be count too."""
+        while self._asked_so_far < self._num_trials:
+            self._study.sampler = self._sampler(self._asked_so_far)
+            self._asked_so_far += 1
+            proposal = self._accepted(self._study.ask())
+            if proposal is not None:
+                return proposal
+        return None
 
     def adopt(self, trial: optuna.Trial | FrozenTrial) -> Proposal:
         """Return the proposal of a trial, which may have begun in an earlier run."""
@@ -90,10 +98,11 @@ class OptunaSource:
         self._reported[proposal.name] = set(begun_with.intermediate_values if begun_with else ())
         return proposal
 
-    def go_on_with(self, trial: optuna.Trial, frozen: FrozenTrial) -> Proposal:
-        """Return the proposal of a trial that an earlier run left unfinished."""
-        proposal = self.adopt(trial)
-        self._reported[proposal.name] = set(frozen.intermediate_values)
+    def go_on_with(self, trial: optuna.Trial, frozen: FrozenTrial) -> Proposal | None:
+        """Return the proposal of a trial that an earlier run left unfinished, if it can be."""
+        proposal = self._accepted(trial)
+        if proposal is not None:
+            self._reported[proposal.name] = set(frozen.intermediate_values)
         return proposal
 
     def report(self, proposal: Proposal, epoch: int, value: float) -> None:
@@ -126,3 +135,12 @@ class OptunaSource:
             self._study.tell(trial.number, values)
         else:
             self._study.tell(trial.number, state=TrialState.PRUNED)
+
+    def _accepted(self, trial: optuna.Trial) -> Proposal | None:
+        """Return the proposal of a trial; where it cannot be, tell so."""
+        try:
+            return self.adopt(trial)
+        except UserError as error:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self._refused(f"{trial.number:04}", dict(trial.params), str(error))
+            return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +78,10 @@ class Bookkeeper(Callback):
         """Take in the result of a segment."""
         row = self._row(trial)
         trained = self._journal.trained(row.trial, result["key"], reused=result["reused"])
+        before = row.segments
         row.update(result, self._table.metric, self._table.mode, trained=trained)
         self._table.unvisited = self._journal.num_given
-        if trained:
+        if trained and row.segments > before:
             trial.run_metadata.num_failures = 0  # retries are for those that get no further
         watch = self._watches.setdefault(row.trial, watch_of(trial.config[TRIAL].spec))
         watch.take(result["epoch"], result)
@@ -127,6 +130,23 @@ class Bookkeeper(Callback):
         if name not in self._table.rows:
             self.on_trial_start(0, [], trial)
         return self._table.rows[name]
+
+
+class Parting(Callback):
+    """Lets a trial that is tried again go on alone: fellows that were let go may run by now."""
+
+    def __init__(self, part: Callable[[str], None]) -> None:
+        """Call `part` with the id of such a trial."""
+        self._part = part
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand nothing to the pickle that Tune writes."""
+        return {}
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Take its fellows from what its next slot is told."""
+        trial.set_config({**trial.config, TRIAL: replace(trial.config[TRIAL], fellows=())})
+        self._part(trial.trial_id)
 
 
 class Halt(Stopper):

@@ -20,6 +20,7 @@ from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.mirror import folder_of
 from thaw.names import check_folder
 from thaw.options import Options
+from thaw.place import check_place
 from thaw.reading import SEARCH, check_links
 from thaw.results import Table, write_search
 from thaw.running import Run, run_trials
@@ -62,7 +63,7 @@ def run_list(
 
     Store, slots and devices are those of that search, so that its segments are found again; or
     those of `options`, whose URLs still have their passwords. Nobody ends an item early, unless
-    `worth` does.
+    `worth` does. Raises `UserError` where there are no such devices any more.
     """
     options = replace(options or Options.read(searched["options"], SEARCH), out=out, resume=False)
     folder = folder_of(out)
@@ -70,12 +71,14 @@ def run_list(
     store.files.check()
     with connected(options.address):
         workers = workers_of(options)
-        facts = [item.spec.facts(place_of(workers, options.device)) for item in items]
+        place = place_of(workers, options.device)
+        check_place(searched.get("place"), place, f"{kind} of {searched['study']}")
+        facts = [item.spec.facts(place) for item in items]
         described = {
             **{name: searched[name] for name in ("study", "system", "task", "metric", "mode")},
             "kind": kind,
             "pinned": {},
-            "place": asdict(place_of(workers, options.device)),
+            "place": asdict(place),
             "options": options.plain(),
             "list": {item.name: _entry(item, searched["task"]) for item in items},
             **({"planned": searched["planned"]} if "planned" in searched else {}),

@@ -8,6 +8,8 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from training.trouble import told_by
+
 
 def mend(scheduler: TrialScheduler, num_slots: int) -> None:
     """Keep `num_slots` slots warm, and let a trial outlive its slot at any moment.
@@ -35,6 +37,8 @@ class Controller(TuneController):
     Tune's own retries running trials only, and fails one for good that waits: one that is given to
     a warm slot which dies in that moment, and one of which it hears twice, by two calls to the same
     dead slot. The first is retried like one whose slot could not be made; the second already is.
+    Trouble with the store is no failure of the trial that meets it: at its last try too it is
+    retried, which the search does not come to, since it halts.
     """
 
     def _process_trial_failure(self, trial: Trial, exception: Any) -> None:
@@ -43,4 +47,12 @@ class Controller(TuneController):
                 return
             self._resetting_trials.discard(trial)
             self._set_trial_status(trial, Trial.RUNNING)
+        if _is_the_stores(exception):
+            trial.run_metadata.num_failures = 0
         super()._process_trial_failure(trial, exception=exception)
+
+
+def _is_the_stores(exception: Any) -> bool:
+    """Tell of an exception what `Bookkeeper` tells by the last line of a trial's error file."""
+    lines = str(exception).strip().splitlines()
+    return bool(lines and told_by(lines[-1]))

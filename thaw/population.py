@@ -17,6 +17,7 @@ from typing import Any
 from search_spaces.dimensions import Choice, Dimension, Int
 from thaw.trials import Proposal
 from trainables.spec import TrialSpec
+from training.errors import UserError
 from training.schedule import Fork, Schedule
 from training.walk import foresee
 
@@ -64,7 +65,7 @@ class Population:
         return proposal
 
     def _breed(self, paused: Mapping[str, Proposal]) -> list[Proposal]:
-        """Return all trials, the worst of them as forks of the best."""
+        """Return all trials, the worst of them as forks of the best where that can be."""
         random = Random(f"{self._seed} {self._generation}")
         ranked = sorted(paused, key=lambda name: (-self._values[name], name))
         num = min(math.ceil(_SHARE * len(ranked)), len(ranked) // 2)
@@ -77,9 +78,18 @@ class Population:
         ]
 
     def _fork(self, proposal: Proposal, donor: Proposal, random: Random) -> Proposal:
-        """Return `proposal` as it goes on from the donor's last segment."""
-        values, schedule = self._build(self._perturbed(donor.values, random))
+        """Return `proposal` as it goes on from the donor's last segment.
+
+        It goes on as it is where either schedule has rules, since only fixed ones can be forked,
+        or where there is no schedule of the new values.
+        """
+        try:
+            values, schedule = self._build(self._perturbed(donor.values, random))
+        except UserError:
+            return proposal
         begun = donor.assignment.spec.schedule
+        if schedule.adaptive or begun.adaptive:
+            return proposal
         forked = schedule.model_copy(update={"fork": Fork(at=donor.reached, schedule=begun)})
         spec: TrialSpec = proposal.assignment.spec.with_schedule(forked)
         assignment = replace(proposal.assignment, spec=spec)

@@ -137,6 +137,10 @@ class Table:
     _written_s: float = field(default=-math.inf, init=False, repr=False)
     _writing_s: float = field(default=0.0, init=False, repr=False)
 
+    def refuse(self, trial: str, values: dict[str, Any], reason: str) -> None:
+        """Take in a trial that cannot be trained at all."""
+        self.rows[trial] = Row(trial, values, status="failed", ended=f"failed: {reason}")
+
     def ranked(self) -> list[Row]:
         """Return the rows from the best to the worst; trials without a value come last."""
         sign = -1 if self.mode == "max" else 1

@@ -16,6 +16,7 @@ from search_spaces.study import study as find_study
 from thaw.asking import OptunaSource
 from thaw.mirror import fetched
 from thaw.options import Options
+from thaw.place import check_place
 from thaw.reading import SEARCH, check_links
 from thaw.results import Row, Table, read_search
 from thaw.sampling import begun
@@ -51,7 +52,8 @@ def resumed_search(
 def check_same(folder: Path, facts: Facts) -> None:
     """Raise `UserError` where the search in `folder` began from something else than `facts` name.
 
-    Its trials would be trained anew, all of them, and ranked beside what was measured before.
+    Its trials would be trained anew, all of them, and ranked beside what was measured before. So
+    they would on other devices.
     """
     before, _ = read_search(folder)
     if before.get("root", facts.root) != facts.root:
@@ -59,6 +61,7 @@ def check_same(folder: Path, facts: Facts) -> None:
             f"{folder}: its data, starting weights or training code have changed since; nothing of "
             "it can be gone on with: retrain in full, by a new search into another --out"
         )
+    check_place(before.get("place"), facts.place, str(folder))
 
 
 def take_up(
@@ -79,13 +82,14 @@ def take_up(
         if entry.is_dir() and re.fullmatch(r"\d{4,}", entry.name) and entry.name not in kept:
             shutil.rmtree(entry)
     try:
-        return [
+        found = [
             source.go_on_with(optuna.Trial(opened, frozen._trial_id), frozen)
             if frozen.state == TrialState.RUNNING
             else source.adopt(frozen)
             for frozen in begun(opened)
             if frozen.state != TrialState.FAIL
         ]
+        return [proposal for proposal in found if proposal is not None]
     except UserError:
         raise
     except (KeyError, TypeError, ValueError) as error:

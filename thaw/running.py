@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from thaw.budgeting import StoreBudget
-from thaw.callbacks import Bookkeeper, Halt
+from thaw.callbacks import Bookkeeper, Halt, Parting
 from thaw.cluster import slot_resources
 from thaw.forgetting import Forgetting
 from thaw.fusing import Fusing
@@ -99,7 +99,6 @@ def _run(
             resumed=resumed,
             pausing=run.scheduler.pausing if isinstance(run.scheduler, Pauses) else None,
             restart=keeper.restart,
-            halted=lambda: bool(table.halted),
             fusing=run.fusing,
             trained=keeper.given,
         )
@@ -149,6 +148,7 @@ def _tune(run: Run, table: Table, searcher: ScheduleSearcher, keeper: Bookkeeper
             storage_path=str(run.folder.parent),
             callbacks=[
                 keeper,
+                Parting(searcher.part),
                 StageImages(run.store, run.folder),
                 Watching(table, run.title, run.num_trials),
                 CSVLoggerCallback(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -109,13 +110,15 @@ def make_scheduler(
         return Pauses(clock, study, population(clock.grace))
     made: TrialScheduler
     if name == "hyperband":
-        made = _timed(HyperBandScheduler, clock)(
+        made = _timed(_Brackets, clock, study.metric, _Brackets.on_trial_result)(
             time_attr=_TIME, max_t=round(clock.most), reduction_factor=_REDUCTION
         )
     elif name == "median":
-        made = _timed(MedianStoppingRule, clock)(time_attr=_TIME, grace_period=clock.grace)
+        made = _timed(
+            MedianStoppingRule, clock, study.metric, MedianStoppingRule.on_trial_complete
+        )(time_attr=_TIME, grace_period=clock.grace)
     else:
-        made = _timed(ASHAScheduler, clock)(
+        made = _timed(ASHAScheduler, clock, study.metric, ASHAScheduler.on_trial_result)(
             time_attr=_TIME,
             max_t=clock.most,
             grace_period=clock.grace,
@@ -125,17 +128,53 @@ def make_scheduler(
     return made
 
 
-def _timed(kind: type[Any], clock: Clock) -> type[Any]:
-    """Return a scheduler that goes by `clock` and does not decide on replayed trials again."""
+class _Brackets(HyperBandScheduler):
+    """HyperBand without the trials that are replayed.
+
+    Those never pause: a bracket would wait for them in vain, or drop them while they run.
+    """
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        if not _replayed(trial):
+            super().on_trial_add(controller, trial)
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if _replayed(trial):
+            return TrialScheduler.CONTINUE
+        decision: str = super().on_trial_result(controller, trial, result)
+        return decision
+
+    def on_trial_remove(self, controller: Any, trial: Any) -> None:
+        if not _replayed(trial):
+            super().on_trial_remove(controller, trial)
+
+
+def _timed(
+    kind: type[Any], clock: Clock, metric: str, replay: Callable[[Any, Any, Any, Any], object]
+) -> type[Any]:
+    """Return a scheduler that goes by `clock` and does not decide on replayed trials again.
+
+    `replay` is the method by which it takes in their results. It does not see results without a
+    value, as those of segments on other data are.
+    """
 
     class Timed(kind):  # type: ignore[misc]
         def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
             timed = {**result, _TIME: clock.time(result)}
+            if math.isnan(result[metric]):
+                return TrialScheduler.CONTINUE
+            if _replayed(trial):
+                replay(self, controller, trial, timed)
+                return TrialScheduler.CONTINUE
             decision: str = super().on_trial_result(controller, trial, timed)
-            return TrialScheduler.CONTINUE if trial.config[TRIAL].until else decision
+            return decision
 
         def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
             timed = {**result, _TIME: clock.time(result)}
             super().on_trial_complete(controller, trial, timed)
 
     return Timed
+
+
+def _replayed(trial: Any) -> bool:
+    return bool(trial.config[TRIAL].until)

@@ -98,6 +98,7 @@ def _search(
         opened = open_study(
             study, pinned, storage, points=points, pareto=options.pareto, resume=options.resume
         )
+        table = Table(study.metric, study.mode)
         source = OptunaSource(
             opened,
             propose,
@@ -105,8 +106,8 @@ def _search(
             sampler=lambda number: make_sampler(
                 options.sampler, options.sampler_options, options.seed, number
             ),
+            refused=table.refuse,
         )
-        table = Table(study.metric, study.mode)
         resumed = take_up(opened, source, folder, table) if options.resume else []
         run = Run(
             folder=folder,

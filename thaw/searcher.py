@@ -36,17 +36,15 @@ class ScheduleSearcher(Searcher):
         resumed: Sequence[Proposal] = (),
         pausing: Pausing | None = None,
         restart: Callable[[str], None] = lambda name: None,
-        halted: Callable[[], bool] = lambda: False,
         fusing: Fusing | None = None,
         trained: Callable[[str, str], None] = lambda name, key: None,
     ) -> None:
         """Take trials from `source`, holding back at most two for each slot.
 
         `resumed` are the trials of an earlier run, which come first. With `pausing` a stopped
-        trial is paused only; `restart` is called with its name before it starts again. Once
-        `halted`, who fails or is stopped is not over: nothing is told. With `fusing` as many more
-        are held back as can be trained beside those that run; `trained` is called with the name of
-        such a trial and the key of a segment that it has got so.
+        trial is paused only; `restart` is called with its name before it starts again. With
+        `fusing` as many more are held back as can be trained beside those that run; `trained` is
+        called with the name of such a trial and the key of a segment that it has got so.
         """
         super().__init__(metric=metric, mode=mode)
         self._source = source
@@ -54,7 +52,6 @@ class ScheduleSearcher(Searcher):
         self._resumed = list(resumed)
         self._pausing = pausing
         self._restart = restart
-        self._halted = halted
         self._exhausted = False
         self._fusing = fusing
         self._trained = trained
@@ -124,23 +121,27 @@ class ScheduleSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the source how the trial ended, unless it is paused or was told before."""
+        """Tell the source how the trial ended, unless it is paused or was told before.
+
+        There is no result where a scheduler stops one that itself it had paused.
+        """
         if trial_id not in self._running:
             return
         if result is not None:
             self.on_trial_result(trial_id, result)
         proposal = self._running.pop(trial_id)
         del self._promises[trial_id]
-        failed = error or result is None
-        ended = "failed" if failed or result is None else result["ended"] or "stopped"
+        ended = "failed" if error else (result or {}).get("ended") or "stopped"
         if ended == "stopped" and self._pausing is not None:
             self._paused[proposal.name] = proposal
             if not proposal.told:
                 self._source.pause(proposal)
         elif not proposal.told:
-            self._source.tell(
-                proposal, ended, proposal.done if result is None else result["segment"]
-            )
+            self._source.tell(proposal, ended, proposal.reached)
+
+    def part(self, trial_id: str) -> None:
+        """Take back that others are trained beside a running trial."""
+        self._promises[trial_id] = []
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the Optuna study and the store hold everything."""

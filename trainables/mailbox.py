@@ -103,15 +103,18 @@ class Mailbox:
     async def take(self, number: int, rank: int, idle_s: float) -> Job | None:
         """Wait for a job; None is the end of work, which comes too when there is none for so long.
 
-        What idle workers hold others may wait for, in a cluster that has shrunk.
+        What idle workers hold others may wait for, in a cluster that has shrunk. While rank 0 has
+        not answered the last job, which it saves alone, the others are not idle.
         """
         async with self._changed:
-            there = self._changed.wait_for(lambda: number in self._jobs or self._ended)
-            try:
-                await asyncio.wait_for(there, idle_s)
-            except TimeoutError:
-                self._ended = True
-                self._changed.notify_all()
+            while number not in self._jobs and not self._ended:
+                answered = self._answered
+                there = self._changed.wait_for(lambda: number in self._jobs or self._ended)
+                try:
+                    await asyncio.wait_for(there, idle_s)
+                except TimeoutError:
+                    self._ended |= not self._jobs and answered == self._answered
+                    self._changed.notify_all()
             if rank == 0 and number in self._jobs:
                 self._taken.add(number)
                 self._told = False

@@ -78,7 +78,7 @@ class Slot(tune.Trainable):
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Replay up to the saved key; every segment on the way is in the store.
 
-        The slot that was lost may have let fellows go, so that they run by now: none are left.
+        The slot that it left may have let fellows go, so that they run by now: none are left.
         """
         self._fellows.clear()
         key = (checkpoint or {}).get("key")

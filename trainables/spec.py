@@ -52,7 +52,10 @@ class TrialSpec(Config):
         data = read_yaml(Path(path))
         if not isinstance(data, dict):
             raise UserError(f"{path}: must hold the fields system, task and schedule")
-        trust.check(str(data.get("system", "")), path)
+        named = data.get("system", "")
+        if not isinstance(named, str):  # bytes would become text when they are parsed: too late
+            raise UserError(f"{path}: system: {named!r} is no text")
+        trust.check(named, path)
         spec = cls.parse(data, path)
         spec.config(path)
         return spec

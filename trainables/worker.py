@@ -28,14 +28,11 @@ def serve(mailbox: Any, workers: Workers) -> None:
     node = ray.get_runtime_context().get_node_id()
     number = ray.get(mailbox.first_open.remote(rank, node, name))
     watchdog = Watchdog(workers.hang_after_s, lambda text: _tell(mailbox, text), name)
-    trainer: Trainer | None = None
-    root = ""
+    trainers = Trainers(store)
     while (job := ray.get(mailbox.take.remote(number, rank, _IDLE_S))) is not None:
         try:
             with watchdog.watching():
-                if trainer is None or root != job.facts.root:
-                    trainer, root = _trainer(job, store), job.facts.root
-                outcome: Outcome = trainer.train_beside(job.path, job.others)
+                outcome: Outcome = trainers.of(job).train_beside(job.path, job.others)
         except Exception as error:
             outcome = Failed(f"{type(error).__name__}: {error}")
             if job.facts.place.world_size > 1:
@@ -44,7 +41,7 @@ def serve(mailbox: Any, workers: Workers) -> None:
                 else:
                     _tell(mailbox, outcome.because)
                 raise  # the other ranks wait in a collective: Ray Train must restart them all
-            trainer = None
+            trainers.drop()
         if rank == 0:
             ray.get(mailbox.answer.remote(number, outcome))
         number += 1
@@ -52,6 +49,27 @@ def serve(mailbox: Any, workers: Workers) -> None:
 
 def _tell(mailbox: Any, incident: str) -> None:
     ray.get(mailbox.report.remote(incident), timeout=_TELL_S)
+
+
+class Trainers:
+    """One live trainer at a time: that of the last root."""
+
+    def __init__(self, store: Store) -> None:
+        """Begin with none; they will publish to `store`."""
+        self._store = store
+        self._root = ""
+        self._live: Trainer | None = None
+
+    def of(self, job: Job) -> Trainer:
+        """Return the trainer of a job's root; that of another root is gone before it is made."""
+        if self._live is None or self._root != job.facts.root:
+            self.drop()  # both may not fit on the device
+            self._live, self._root = _trainer(job, self._store), job.facts.root
+        return self._live
+
+    def drop(self) -> None:
+        """Let the trainer go."""
+        self._live = None
 
 
 def _trainer(job: Job, store: Store) -> Trainer:

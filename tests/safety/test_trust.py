@@ -1,5 +1,6 @@
 """Data may name Python files; only those that the user ran before are run."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def test_a_file_that_a_schedule_names_is_not_run(evil: Path, thaw: Thaw) -> None
     schedule.write_text(SCHEDULE.format(file=evil))
     said = thaw.refused("train", schedule)
     assert f"names the Python file {evil}, which you have not run before" in said
+    assert not evil.with_name("mark").exists()
+
+
+def test_a_file_that_a_schedule_names_in_bytes_is_not_run(evil: Path, thaw: Thaw) -> None:
+    schedule = evil.with_name("schedule.yaml")
+    name = base64.b64encode(str(evil).encode()).decode()
+    schedule.write_text(SCHEDULE.format(file=f"!!binary {name}"))
+    thaw.refused("train", schedule)
     assert not evil.with_name("mark").exists()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,8 +14,11 @@ from optuna.trial import TrialState
 
 from tests.thaw.helpers import FACTS, spec
 from thaw.asking import OptunaSource
+from thaw.results import Table
+from thaw.resume import take_up
 from thaw.trials import Proposal
 from trainables.slot import Assignment
+from training.errors import UserError
 
 _BEST = 0.2
 
@@ -94,3 +100,57 @@ def asked_after(judged: str) -> list[float]:
 
 def test_tpe_learns_from_paused_trials_as_from_stopped_ones() -> None:
     assert asked_after("paused") == asked_after("stopped") != asked_after("running")
+
+
+def refusing(*numbers: int) -> Callable[[Any], Proposal]:
+    """Return what proposes all trials but those of some numbers."""
+
+    def propose_or_refuse(trial: Any) -> Proposal:
+        made = propose(trial)
+        if trial.number in numbers:
+            raise UserError("stages.0.groups: matches nothing")
+        return made
+
+    return propose_or_refuse
+
+
+def test_a_trial_that_cannot_be_has_failed_and_the_others_come() -> None:
+    study, told = optuna.create_study(), list[tuple[str, list[str], str]]()
+    source = OptunaSource(
+        study,
+        refusing(1),
+        num_trials=3,
+        sampler=lambda number: RandomSampler(seed=number),
+        refused=lambda name, values, why: told.append((name, list(values), why)),
+    )
+    names = [proposal.name for proposal in iter(source.next, None)]
+    states = [trial.state for trial in study.trials]
+    assert names == ["0000", "0002"]
+    assert states == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
+    assert told == [("0001", ["x"], "stages.0.groups: matches nothing")]
+
+
+def test_where_no_trial_can_be_the_source_comes_to_its_end() -> None:
+    study = optuna.create_study()
+    source = OptunaSource(
+        study, refusing(*range(9)), num_trials=3, sampler=lambda number: RandomSampler()
+    )
+    assert source.next() is None
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+
+
+def test_a_search_goes_on_without_a_trial_that_cannot_be(tmp_path: Path) -> None:
+    study, table = optuna.create_study(), Table("val_accuracy", "max")
+    study.ask(), study.ask()
+    source = OptunaSource(
+        study,
+        refusing(1),
+        num_trials=2,
+        sampler=lambda number: RandomSampler(seed=number),
+        refused=table.refuse,
+    )
+    facts = {"metric": "val_accuracy", "mode": "max", "options": {}}
+    (tmp_path / "search.json").write_text(json.dumps(facts))
+    (tmp_path / "trials.csv").write_text("trial,status\n")
+    assert [proposal.name for proposal in take_up(study, source, tmp_path, table)] == ["0000"]
+    assert (table.rows["0001"].status, source.next()) == ("failed", None)

@@ -1,7 +1,7 @@
 """What `thaw best` writes of two models says which faces they know; a search knows its own data."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -50,4 +50,15 @@ def test_a_search_whose_data_changed_is_not_gone_on_with(
         check_same(tmp_path, FACTS)
         return
     with pytest.raises(UserError, match=r"have changed since.*retrain in full, by a new search"):
+        check_same(tmp_path, FACTS)
+
+
+def test_a_search_is_gone_on_with_on_devices_like_its_own(tmp_path: Path) -> None:
+    place = asdict(FACTS.place)
+    facts = {"metric": "val_accuracy", "mode": "max", "options": {}, "root": FACTS.root}
+    (tmp_path / "search.json").write_text(json.dumps(facts | {"place": place}))
+    (tmp_path / "trials.csv").write_text("trial\n")
+    check_same(tmp_path, FACTS)
+    (tmp_path / "search.json").write_text(json.dumps(facts | {"place": place | {"device": "cuda"}}))
+    with pytest.raises(UserError, match=r"with device cuda.* would be device cpu.*none of them"):
         check_same(tmp_path, FACTS)

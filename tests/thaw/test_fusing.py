@@ -1,18 +1,23 @@
 """Which trials can be trained beside another one, on a real task."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 
 from tests.training.helpers import TinyTask, schedule, stage
+from thaw.callbacks import Parting
 from thaw.fusing import Fusing
-from thaw.trials import Proposal
-from trainables.slot import Assignment
+from thaw.searcher import ScheduleSearcher
+from thaw.trials import FixedList, Proposal
+from trainables.slot import TRIAL, Assignment
 from trainables.spec import TrialSpec
 from training.classification import Classification, ClassifierConfig
 from training.errors import UserError
 from training.schedule import Schedule
 from training.settings import Place
+from training.store import Store
 from training.task import facts_of
 from training.walk import foresee
 
@@ -80,6 +85,23 @@ def test_nobody_is_beside_a_trial_that_trains_no_head_alone_any_more(done: int) 
 
 def test_nobody_is_beside_a_trial_whose_course_is_open() -> None:
     assert together(proposal(plan(1e-2, **SETTLES)), proposal(plan(1e-3))) is None
+
+
+def test_a_leader_that_is_tried_again_goes_on_alone(tmp_path: Path) -> None:
+    searcher = ScheduleSearcher(
+        FixedList([proposal(LEADER), proposal(plan(1e-3))]),
+        store=Store(str(tmp_path)),
+        metric="val_accuracy",
+        mode="max",
+        num_slots=2,
+        fusing=Fusing(4, TASK, MODELS),
+    )
+    trial = Trial("slot", trial_id="a", config=searcher.suggest("a"), stub=True)
+    assert len(trial.config[TRIAL].fellows) == 1
+    assert searcher.suggest("b") is None, "it is trained beside the other"
+    Parting(searcher.part).on_trial_recover(0, [], trial)
+    assert trial.config[TRIAL].fellows == ()
+    assert isinstance(searcher.suggest("b"), dict)
 
 
 def test_a_task_that_cannot_be_taken_apart_is_refused() -> None:

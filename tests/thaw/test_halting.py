@@ -81,6 +81,21 @@ def test_a_trial_whose_slot_is_lost_before_it_begins_has_a_row(tmp_path: Path) -
     assert (table.rows["0000"].status, table.rows["0000"].values) == ("failed", {"lr": 1e-3})
 
 
+def test_a_retry_that_only_replays_is_no_progress(tmp_path: Path) -> None:
+    keeper, _, trial = keeper_and_trial(tmp_path, "RuntimeError: no such gradient")
+    trial.config = {TRIAL: Assignment("0000", spec(1e-3), FACTS)}
+    result = {
+        **{"segment": 1, "epoch": 1, "key": "a", "event": "", "device_s": 1.0, "cost_s": 1.0},
+        **{"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5},
+    }
+    failures = []
+    for reused in (False, True):
+        trial.run_metadata.num_failures = 3
+        keeper.on_trial_result(0, [], trial, {**result, "reused": reused})
+        failures.append(trial.run_metadata.num_failures)
+    assert failures == [0, 3]
+
+
 def run(tmp_path: Path) -> Run:
     store = str(tmp_path / "store")
     return Run(

@@ -27,9 +27,9 @@ class Heard:
         )
         self._callbacks = self._scheduler_alg = self._search_alg = silent
 
-    def fail(self, trial: Any) -> None:
+    def fail(self, trial: Any, exception: Exception = DIED) -> None:
         decide: Any = self._process_trial_failure  # type: ignore[attr-defined]
-        decide(trial, exception=DIED)
+        decide(trial, exception=exception)
 
     def _set_trial_status(self, trial: Any, status: str) -> None:
         trial.status = status
@@ -54,10 +54,15 @@ class FakeTrial:
     def __init__(self, status: str) -> None:
         self.status = status
         self.trial_id = "0000"
-        self.num_failures = 0
+        self.run_metadata = SimpleNamespace(num_failures=0)
 
     def handle_error(self, exception: Exception) -> None:
-        self.num_failures += 1
+        self.run_metadata.num_failures += 1
+
+    @property
+    def num_failures(self) -> int:
+        num: int = self.run_metadata.num_failures
+        return num
 
     def should_recover(self) -> bool:
         return self.num_failures <= 4
@@ -92,6 +97,13 @@ def test_tries_are_counted(controller: Heard) -> None:
         controller._trial_to_actor[trial] = "slot"
         controller.fail(trial)
     assert controller.told == ["retried"] * 4 + ["failed"]
+
+
+def test_a_last_try_that_meets_trouble_with_the_store_is_not_the_last(controller: Heard) -> None:
+    trial = FakeTrial(Trial.RUNNING)
+    trial.run_metadata.num_failures = 4
+    controller.fail(trial, RuntimeError("Traceback\nRuntimeError: StoreLost: store 's3://b/x'"))
+    assert controller.told == ["retried"], "the search halts, and nobody is told that it failed"
 
 
 def test_tune_itself_gives_such_trials_up() -> None:

@@ -1,13 +1,19 @@
 """Population-based training: who begins again where, and that chance is repeatable."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+import pytest
+import yaml
 
 from search_spaces.dimensions import Choice, Int, Real
 from tests.thaw.helpers import FACTS, spec
 from thaw.population import Population
 from thaw.trials import Proposal
 from trainables.slot import Assignment
+from trainables.spec import TrialSpec
+from training.errors import UserError
 from training.schedule import Schedule
 from training.walk import foresee
 
@@ -28,7 +34,16 @@ def proposal(name: str, head_lr: float, done: int = 1) -> Proposal:
     return Proposal(values=values, assignment=assignment, keys=keys, done=4, reached=done)
 
 
-def generation(seed: int = 0, num: int = 8) -> tuple[Population, dict[str, Proposal]]:
+def ruled(made: Schedule) -> Schedule:
+    """Return a schedule whose last stage may end early."""
+    plain = made.plain()
+    plain["stages"][-1]["until"] = {"any": [{"kind": "loss_flat"}]}
+    return Schedule.parse(plain)
+
+
+def generation(
+    seed: int = 0, num: int = 8, build: Any = build
+) -> tuple[Population, dict[str, Proposal]]:
     """Return a population that has come to the end of its first generation, later ones better."""
     population = Population(1.0, (HEAD_LR, FULL_LR), build, seed)
     paused = {}
@@ -76,6 +91,30 @@ def test_a_fork_has_other_values_within_their_range() -> None:
     assert first.values["full_lr"] != 0.01
     fork = first.assignment.spec.schedule.fork
     assert fork is not None and fork.at == 1
+
+
+@pytest.mark.parametrize("whose", ["new", "donors"])
+def test_schedules_with_rules_are_not_forked(whose: str) -> None:
+    def build_ruled(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
+        known, made = build(values)
+        return known, ruled(made)
+
+    population, paused = generation(build=build_ruled if whose == "new" else build)
+    if whose == "donors":
+        for one in paused.values():
+            made = one.assignment.spec
+            spec_of = made.with_schedule(ruled(made.schedule))
+            one.assignment = replace(one.assignment, spec=spec_of)
+    for one in started(population, paused):
+        written = one.assignment.spec.yaml()
+        TrialSpec.parse(yaml.safe_load(written))
+
+
+def test_a_trial_goes_on_as_it_is_where_new_values_have_no_schedule() -> None:
+    def refuse(values: Mapping[str, Any]) -> tuple[dict[str, Any], Schedule]:
+        raise UserError("stages.0.groups: matches nothing")
+
+    assert not any(one.forked for one in started(*generation(build=refuse)))
 
 
 def test_a_paused_trial_passes_the_interval_it_has_paused_at() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search_spaces.study import study
-from thaw.scheduling import Clock, Pauses
+from thaw.scheduling import Clock, Pauses, make_scheduler
 from trainables.slot import TRIAL
 from training.errors import UserError
 
@@ -66,3 +66,43 @@ def test_a_trial_stops_where_it_must_pause(value: float) -> None:
         for epoch in (2, 3)
     ]
     assert decisions == ["CONTINUE", "STOP"]
+
+
+class Trial:
+    """A trial as schedulers know it."""
+
+    def __init__(self, name: str, until: int = 0) -> None:
+        self.trial_id = name
+        self.status = "RUNNING"
+        self.config = {TRIAL: SimpleNamespace(name=name, until=until)}
+
+
+def test_median_judges_a_trial_by_its_values_on_the_target_data() -> None:
+    scheduler: Any = make_scheduler(STUDY, "median", "epochs")
+    scheduler.set_search_properties("val_accuracy", "max")
+    controller = SimpleNamespace(get_live_trials=list)
+    decisions = []
+    for name, value in zip("abcd", (0.5, 0.6, 0.7, 0.9), strict=True):
+        trial = Trial(name)
+        for epoch, shown in ((0, math.nan), (3, value), (4, value)):
+            told = {**result(epoch), "val_accuracy": shown}
+            decisions.append(scheduler.on_trial_result(controller, trial, told))
+    assert set(decisions) == {"CONTINUE"}, decisions
+
+
+@pytest.mark.parametrize("name", ["hyperband", "median", "asha"])
+def test_replayed_trials_come_through_whatever_the_scheduler_thinks_of_them(name: str) -> None:
+    scheduler: Any = make_scheduler(STUDY, name, "epochs")
+    scheduler.set_search_properties("val_accuracy", "max")
+    controller = SimpleNamespace(get_live_trials=list)
+    trials = [Trial(letter, until=16) for letter in "abcdef"]
+    for trial in trials:
+        scheduler.on_trial_add(controller, trial)
+    decisions = [
+        scheduler.on_trial_result(controller, trial, {**result(epoch), "val_accuracy": value})
+        for epoch in range(1, 17)
+        for trial, value in zip(trials, (0.9, 0.8, 0.7, 0.6, 0.5, 0.1), strict=True)
+    ]
+    assert set(decisions) == {"CONTINUE"}
+    for trial in trials:
+        scheduler.on_trial_complete(controller, trial, result(16))

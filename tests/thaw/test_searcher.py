@@ -221,6 +221,17 @@ def test_a_stopped_trial_is_pruned_with_its_intermediate_values(tmp_path: Path) 
     assert search.told().intermediate_values == {1: 0.5, 2: 0.9, 3: 0.7}
 
 
+def test_a_trial_that_is_stopped_while_it_waits_is_pruned(tmp_path: Path) -> None:
+    search = Search(tmp_path, (0.01, 0.02))
+    search.suggest("a")
+    search.publish(0, 4)
+    search.searcher.on_trial_result("a", result(0.5, 1))
+    search.searcher.on_trial_result("a", result(0.6, 2))
+    search.searcher.on_trial_complete("a")
+    told = search.told()
+    assert (told.state, told.user_attrs.get("segments")) == (TrialState.PRUNED, 2)
+
+
 def test_a_diverged_trial_is_pruned_with_what_it_had(tmp_path: Path) -> None:
     search = Search(tmp_path, (0.01, 0.02))
     end(search, 0.5, math.nan, ended="diverged")

@@ -119,6 +119,21 @@ def test_workers_go_home_for_want_of_work() -> None:
     asyncio.run(story())
 
 
+def test_who_waits_for_rank_0_to_save_is_not_idle() -> None:
+    async def story() -> None:
+        box = make()
+        number = await box.post(JOB)
+        await box.take(number, 0, 60)
+        waiting = asyncio.create_task(box.take(number + 1, 1, 0.01))
+        await asyncio.sleep(0.1)
+        assert not await box.over()
+        await box.answer(number, Failed("no"))
+        await box.post(JOB)
+        assert await waiting is JOB
+
+    asyncio.run(story())
+
+
 def test_it_knows_nodes_and_hands_out_incidents_once() -> None:
     async def story() -> None:
         box = make()
