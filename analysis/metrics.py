@@ -27,7 +27,7 @@ _OPEN_ENDED = "reward return score psnr rouge elo"
 _NO_RESULT = """
     lr time eta memory epoch epochs iter iteration iterations step steps timestamp pid gpu cpu ram
     seconds duration throughput fps grad norm momentum weight hours total stderr std var count num
-    examples samples len length queue ms
+    examples samples len length queue ms runtime learning flos flops
 """
 _DOWN, _BOUNDED, _OPEN, _BOOKKEEPING = (
     frozenset(names.split()) for names in (_LOWER_IS_BETTER, _AT_MOST_ALL, _OPEN_ENDED, _NO_RESULT)
