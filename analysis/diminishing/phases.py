@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -70,19 +70,23 @@ class Totals:
         so_far = np.cumsum(self.draws.means, axis=1)
         totals = so_far[:, -1:]
         shares = 100 * so_far / np.where(totals > 0, totals, np.nan)
-        inner = interval(replace(self.draws, means=shares), self.level)
+        inner = interval(Draws(shares, self._fewest()), self.level)
         inner[-1] = np.nan
         return np.vstack([[np.nan, np.nan], inner])
 
     def total_interval(self) -> Floats:
         """Return the interval of the total gain, (2,)."""
         sums = self.draws.means.sum(axis=1, keepdims=True)
-        ends: Floats = interval(replace(self.draws, means=sums), self.level)[0]
+        ends: Floats = interval(Draws(sums, self._fewest()), self.level)[0]
         return ends
 
     def mean_interval(self) -> Floats:
         """Return the interval of each mean gain, (phases, 2)."""
         return interval(self.draws, self.level)
+
+    def _fewest(self) -> int:
+        """Return the configurations of the phase that has the fewest."""
+        return int(self.draws.by_column.min())
 
 
 def gains_of(curves: Curves, runs: pd.DataFrame, plan: Plan) -> Gains:

@@ -170,6 +170,17 @@ def test_seeds_of_one_configuration_are_drawn_together() -> None:
     assert tables.totals.draws.num_clusters == 4
 
 
+def test_a_share_has_no_interval_where_a_phase_is_of_few_configurations() -> None:
+    """All phases enter the total, also one that only two runs have."""
+    runs = {f"run{i}": [(s, v * (1 + i)) for s, v in LINE] for i in range(4)}
+    late = {run: [p for p in points if p[0] >= 15] for run, points in list(runs.items())[:2]}
+    tables = tables_of(runs | late)
+    assert tables.phases["num_runs"].tolist() == [2, 4]
+    assert (tables.phases["interval"] != "").tolist() == [False, True]
+    assert np.isnan(tables.totals.kept_interval()).all()
+    assert np.isnan(tables.totals.total_interval()).all()
+
+
 def test_the_quarters_are_evaluations_that_most_runs_have() -> None:
     points: Points = [(step, float(step)) for step in range(16, 161, 16)]
     tables = tables_of({"a": points, "b": points}, Options(draws=10))
