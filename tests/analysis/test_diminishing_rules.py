@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.diminishing.charts import charts
 from analysis.diminishing.options import Options
+from analysis.diminishing.sections import phases_section
 from analysis.diminishing.tables import compute
+from analysis.document import Grid
 from analysis.logs import LogError
 from tests.analysis.by_hand import LINE, OPTIONS, Points, logs_of, moved, tables_of, up_to
 
@@ -134,6 +137,24 @@ def test_a_gain_smaller_than_noise_is_marked() -> None:
     assert table.phases["within_noise"].all(), table.phases
     steep = tables_of({"a": list(zip(steps, values["run0"] + steps, strict=True))})
     assert not steep.phases["within_noise"].any()
+
+
+def test_noise_that_nobody_can_tell_is_not_zero() -> None:
+    """Four evaluations are too few for it: the report leaves it open."""
+    tables = tables_of({"a": [LINE[0], LINE[1], LINE[3], LINE[5]]})
+    assert tables.phases["noise"].isna().all(), tables.phases
+    assert tables.phases["within_noise"].isna().all(), tables.phases
+    shown = next(b for b in phases_section(tables, charts(tables)).blocks if isinstance(b, Grid))
+    assert [row[-1].text for row in shown.rows] == ["", ""]
+
+
+def test_a_run_of_unknown_noise_counts_as_noisy_as_the_others() -> None:
+    wavy = [(step, value + 0.1 * (-1) ** place) for place, (step, value) in enumerate(LINE)]
+    short = [wavy[0], wavy[1], wavy[3], wavy[5]]
+    of_three = tables_of({"a": wavy, "b": wavy, "c": wavy}).phases["noise"]
+    assert tables_of({"a": wavy, "b": short, "c": wavy}).phases["noise"].tolist() == pytest.approx(
+        of_three.tolist()
+    )
 
 
 def test_hours_come_from_the_clock_of_the_log() -> None:
