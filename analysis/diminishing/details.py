@@ -70,7 +70,10 @@ def _facts(tables: Tables) -> list[str]:
         "Noise: the standard deviation of a curve about its own trend; a gain below "
         f"{options.noise:g} of it, times the root of 2, is marked. It is not known of fewer than "
         f"{MIN_EVALUATIONS} evaluations; in a mean such runs count as noisy as the others.",
-        "No smoothing." if options.smooth == 1 else f"Medians over {options.smooth} evaluations.",
+        "No smoothing."
+        if options.smooth == 1
+        else f"Medians over {options.smooth} evaluations; "
+        "the noise is that of such a median, from the evaluations before.",
     ]
     odd = int(tables.runs["not_finite"].fillna(0).sum())
     if odd:

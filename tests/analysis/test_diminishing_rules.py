@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from analysis.diminishing.charts import charts
 from analysis.diminishing.options import Options
+from analysis.diminishing.patterns import BOTH, SLOW
 from analysis.diminishing.sections import phases_section
-from analysis.diminishing.tables import compute
+from analysis.diminishing.tables import Tables, compute
 from analysis.document import Grid
 from analysis.logs import LogError
 from tests.analysis.by_hand import LINE, OPTIONS, Points, logs_of, moved, tables_of, up_to
@@ -137,6 +138,28 @@ def test_a_gain_smaller_than_noise_is_marked() -> None:
     assert table.phases["within_noise"].all(), table.phases
     steep = tables_of({"a": list(zip(steps, values["run0"] + steps, strict=True))})
     assert not steep.phases["within_noise"].any()
+
+
+def flat_runs_smoothed() -> Tables:
+    rng, steps = np.random.default_rng(0), np.arange(1.0, 61.0)
+    runs = {f"run{i}": list(zip(steps, rng.normal(50, 0.5, 60), strict=True)) for i in range(100)}
+    return tables_of(runs, replace(OPTIONS, smooth=5, slow_peak=100.0))
+
+
+def test_smoothed_values_are_as_noisy_as_medians_of_so_many() -> None:
+    """Those beside each other lean on each other, and say too little of it."""
+    tables = flat_runs_smoothed()
+    spread = tables.drawn.groupby("run")["value"].std()
+    ratio = tables.runs.set_index("run")["noise_sd"][spread.index] / spread
+    assert 0.9 <= ratio.mean() <= 1.1, ratio.describe()
+    gains = tables.marginal_gains
+    within = gains[list(tables.plan.phase_names)].abs().lt(gains["noise"], axis=0)
+    assert 0.9 <= within.to_numpy().mean() <= 0.99
+
+
+def test_smoothed_noise_is_no_improvement() -> None:
+    patterns = flat_runs_smoothed().patterns["pattern"]
+    assert patterns.isin([SLOW, BOTH]).mean() <= 0.1, patterns.value_counts()
 
 
 def test_noise_that_nobody_can_tell_is_not_zero() -> None:
