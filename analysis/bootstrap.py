@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import special
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 _CELLS = 4_000_000
 """Drawn cluster numbers held at once."""
 _FEWEST = 3
@@ -28,34 +29,43 @@ class Draws:
     means: Floats  # (draws, columns)
     num_clusters: int
     """From which was drawn."""
+    num_known: Ints | None = None  # (columns,)
+    """Clusters with a value; None where all have one."""
+
+    @property
+    def by_column(self) -> Ints:
+        """Clusters with a value, (columns,)."""
+        known = self.num_clusters if self.num_known is None else self.num_known
+        return np.broadcast_to(known, self.means.shape[1:])
 
 
 def resampled_means(
     values: Floats,  # (runs, columns), NaN where a run has no value
-    clusters: npt.NDArray[np.int64],  # (runs,), the number of the configuration
+    clusters: Ints,  # (runs,), the number of the configuration
     rng: np.random.Generator,
     num_draws: int,
 ) -> Draws:
     """Draw configurations with replacement, and return the means of their runs.
 
-    A draw in which no run has a value is NaN; so are all where there are fewer than three
-    configurations, which say too little about the spread.
+    A draw in which no run has a value is NaN; so are all of a column in which fewer than three
+    configurations have one, which say too little about the spread.
     """
     num_columns = values.shape[1]
     names, places = np.unique(clusters, return_inverse=True)
-    if len(names) < _FEWEST:
-        return Draws(np.full((num_draws, num_columns), np.nan), len(names))
     sums, counts = np.zeros((2, len(names), num_columns))
     np.add.at(sums, places, np.nan_to_num(values))
     np.add.at(counts, places, np.isfinite(values))
-    means = np.empty((num_draws, num_columns))
-    size = max(1, _CELLS // len(names))
-    for start in range(0, num_draws, size):
+    known = (counts > 0).sum(axis=0).astype(np.int64)
+    means = np.full((num_draws, num_columns), np.nan)
+    enough = known >= _FEWEST
+    size = max(1, _CELLS // max(1, len(names)))
+    for start in range(0, num_draws if enough.any() else 0, size):
         weights = _weights(rng, len(names), min(size, num_draws - start))
         drawn = weights @ counts
         drawn[drawn == 0] = np.nan
         means[start : start + size] = weights @ sums / drawn
-    return Draws(means, len(names))
+    means[:, ~enough] = np.nan
+    return Draws(means, len(names), known)
 
 
 def interval(draws: Draws, level: float) -> Floats:
@@ -64,10 +74,10 @@ def interval(draws: Draws, level: float) -> Floats:
     Draws that are NaN are left out; a column of NaN gives NaN.
     """
     result = np.full((draws.means.shape[1], 2), np.nan)
-    known = np.isfinite(draws.means).any(axis=0)
-    if known.any():
-        tail = _expanded_tail((1 - level) / 2, draws.num_clusters)
-        result[known] = np.nanquantile(draws.means[:, known], [tail, 1 - tail], axis=0).T
+    for column, (means, num) in enumerate(zip(draws.means.T, draws.by_column, strict=True)):
+        if np.isfinite(means).any():
+            tail = _expanded_tail((1 - level) / 2, int(num))
+            result[column] = np.nanquantile(means, [tail, 1 - tail])
     return result
 
 

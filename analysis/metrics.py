@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 _WORD = re.compile(r"[a-z0-9]+")
 _LOWER_IS_BETTER = """
     loss error err mae mse rmse mape perplexity ppl wer cer nll bpb bpc fid eer ece regret nme
+    rmsle msle smape wape entropy crossentropy xent bce brier lpips niqe hd95 hausdorff
 """
 _AT_MOST_ALL = """
     iou miou acc accuracy macc aacc top precision recall f fscore dice map ap ar auc auroc bleu ssim
@@ -27,7 +28,7 @@ _OPEN_ENDED = "reward return score psnr rouge elo"
 _NO_RESULT = """
     lr time eta memory epoch epochs iter iteration iterations step steps timestamp pid gpu cpu ram
     seconds duration throughput fps grad norm momentum weight hours total stderr std var count num
-    examples samples len length queue ms
+    examples samples len length queue ms runtime learning flos flops
 """
 _DOWN, _BOUNDED, _OPEN, _BOOKKEEPING = (
     frozenset(names.split()) for names in (_LOWER_IS_BETTER, _AT_MOST_ALL, _OPEN_ENDED, _NO_RESULT)
@@ -95,7 +96,7 @@ def choose_metric(points: pd.DataFrame, wanted: str | None) -> tuple[str, list[s
 
 def direction(metric: str, mode: str = "auto") -> str:
     """Return `max` or `min`: `mode` itself, or what the name of the metric says."""
-    return mode if mode != "auto" else "min" if _DOWN & _words(metric) else "max"
+    return mode if mode != "auto" else "min" if _falls(_words(metric)) else "max"
 
 
 def unit_of(metric: str, values: Floats) -> Unit:
@@ -119,10 +120,15 @@ def _words(metric: str) -> set[str]:
     return found | {word.rstrip("0123456789") for word in found}
 
 
+def _falls(words: set[str]) -> bool:
+    """Tell whether less is better: one word says so, or ends in `loss`."""
+    return any(word in _DOWN or word.endswith("loss") for word in words)
+
+
 def _rank(name: str) -> tuple[bool, bool, bool, int]:
     words = _words(name)
     said = 0 if words & _VALIDATION else 1 if words & _TEST else 2
-    quality = bool(words & (_BOUNDED | _OPEN)) and not words & _DOWN
+    quality = bool(words & (_BOUNDED | _OPEN)) and not _falls(words)
     return bool(words & _BOOKKEEPING), bool(words & _TRAIN), not quality, said
 
 
@@ -130,7 +136,7 @@ def _taste(name: str) -> tuple[bool, bool, int, int, str]:
     words = _words(name)
     known = [place for place, word in enumerate(_PREFERRED) if word in words]
     return (
-        bool(words & _DOWN),
+        _falls(words),
         bool(words & _EXTREME),
         known[0] if known else len(_PREFERRED),
         len(name),

@@ -32,6 +32,14 @@ def noise_sd(values: npt.ArrayLike) -> float:
     return middle if middle > 0 else float(np.sqrt(np.mean(residuals**2)))
 
 
+def median_sd(num: int) -> float:
+    """Return the standard deviation of the median of `num` values of white noise, whose own is 1.
+
+    Exact for one and for very many, within 1% for odd numbers; up to 11% too large for even ones.
+    """
+    return math.sqrt(math.pi / 2 / (num + math.pi / 2 - 1))
+
+
 def within_noise(gain: float, sd: float, *, num_sd: float = 2.0) -> bool:
     """Tell whether a gain between two single evaluations cannot be told from noise of `sd`.
 

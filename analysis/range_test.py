@@ -14,6 +14,7 @@ RULES = {
     "valley": "the middle of the longest stretch in which the smoothed loss falls",
     "steepest": "where the smoothed loss falls steepest over log LR",
 }
+_NOTHING = "nothing, as the steps are too few or the loss never falls"
 _SOURCE = (
     "L. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186; growth, "
     "smoothing, the end at 4 times the least loss, and both suggestions as in fastai 2, "
@@ -47,7 +48,7 @@ def range_test_document(
         title="Learning-rate range test",
         made=made,
         headline=(*((name, f"{lr:.2g}") for name, lr in found.items()), ("steps", str(len(steps)))),
-        summary=f"Suggested for {trained}: {told or 'nothing, too few steps'}; {ended}.",
+        summary=f"Suggested for {trained}: {told or _NOTHING}; {ended}.",
         sections=(
             Section(
                 "Loss over learning rate",

@@ -62,13 +62,14 @@ def slow_learner(
     *,
     mode: str = "max",
     peak_after_step: float | None = 400_000,
+    smoothed_sd: float | None = None,
 ) -> Verdict:
-    """Tell whether a run peaked late, or is still improving at its end."""
+    """Tell whether a run peaked late, or is still improving at its end (see there)."""
     at, good = _finite(steps, values, mode)
     if not len(at):
         return Verdict("slow learner", False, "no values")
     peak = at[int(np.argmax(good))]
-    improving = still_improving(at, good)
+    improving = still_improving(at, good, smoothed_sd=smoothed_sd)
     late = peak_after_step is not None and bool(peak > peak_after_step)
     evidence = f"peak at {peak:g} of {at[-1]:g}{f' > {peak_after_step:g}' if late else ''}"
     return Verdict("slow learner", late or improving.holds, f"{evidence}, {improving.evidence}")
@@ -82,11 +83,13 @@ def still_improving(
     over_share: float = 0.25,
     num_noise_sd: float = 2.0,
     min_gain: float = 0.0,
+    smoothed_sd: float | None = None,
 ) -> Verdict:
     """Tell whether the gain over the last `over_share` of the steps is more than noise.
 
     Compared are medians of three evaluations, so that a single good one decides nothing. The gain
-    must also be more than `min_gain`.
+    must also be more than `min_gain`. Values that were smoothed do not tell their noise, and the
+    median of three is hardly surer than one of them: `smoothed_sd` is the noise of one.
     """
     name = "still improving"
     at, good = _finite(steps, values, mode)
@@ -94,7 +97,8 @@ def still_improving(
         return Verdict(name, False, f"{len(at)} evaluations are too few to tell")
     before = max(3, int(np.searchsorted(at, (1 - over_share) * at[-1], "right")))
     gain = float(np.median(good[-3:]) - np.median(good[before - 3 : before]))
-    noise = num_noise_sd * np.sqrt(2) * _MEDIAN_SD * noise_sd(good)
+    sd = _MEDIAN_SD * noise_sd(good) if smoothed_sd is None else smoothed_sd
+    noise = num_noise_sd * np.sqrt(2) * sd
     evidence = f"gain since {at[before - 2]:g}: {gain:+.4g} (noise {noise:.2g})"
     return Verdict(name, bool(gain > max(noise, min_gain)), evidence)
 

@@ -15,7 +15,8 @@ PICTURE = "lr-find.png"
 _WIDTH, _HEIGHT = 900, 520
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 58, 24, 56
 _TIMES = 2.0
-"""What is more above the least smoothed loss than the beginning is, so many times, is cut off."""
+"""What is more above the least smoothed loss than the beginning is, so many times, is cut off;
+where the beginning is the least, what is above the greatest."""
 _PALE: Colour = (176, 200, 224)
 _MARKS = (ORANGE, INK)
 _TICKS = 6
@@ -51,8 +52,9 @@ class _Frame:
         self.logs = [math.log10(lr) for lr in found.lrs]
         smooth = [value for value in found.smoothed if math.isfinite(value)] or [0.0]
         least = min(smooth)
-        self.low = least - 0.05 * (smooth[0] - least)
-        self.high = least + _TIMES * (smooth[0] - least) or least + 1.0
+        fall = smooth[0] - least
+        self.low = least - 0.05 * fall
+        self.high = least + (_TIMES * fall or max(smooth) - least or abs(least) or 1.0)
 
     def at(self, lr: float, loss: float) -> tuple[float, float]:
         """Return where a value lies, in px from the upper left corner."""

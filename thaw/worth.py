@@ -34,23 +34,30 @@ class Worth:
         self._phase = phase
         self._pool = pool_of(np.empty((0, len(RATIOS))))
         self._seen: dict[str, dict[int, tuple[float, float]]] = {}
+        self._before_s: dict[str, float] = {}
         self.stopped: set[str] = set()
         """Names of the trials that were ended so."""
 
     def goes_on(self, name: str, num_epochs: int, result: dict[str, Any]) -> bool:
-        """Take in the result of an epoch; tell whether the next phase of the trial is worth it."""
-        seen = self._seen.setdefault(name, {})
-        seen[result["epoch"]] = (result[self._metric], result["cost_s"])
-        epoch = result["epoch"]
+        """Take in the result of a segment; tell whether the next phase of the trial is worth it.
+
+        A segment on other data, where the metric is NaN, says nothing; what is trained on them
+        before the first epoch is no part of the price of one.
+        """
+        epoch, value = result["epoch"], result[self._metric]
+        if epoch < 1:
+            self._before_s[name] = result["cost_s"]
+        if epoch < 1 or not math.isfinite(value):
+            return True
+        cost_s = result["cost_s"] - self._before_s.get(name, 0.0)
+        self._seen.setdefault(name, {})[epoch] = value, cost_s
         if epoch % self._phase or epoch >= num_epochs:
             return True
-        epochs = sorted(e for e in seen if e <= epoch)
-        values = [seen[e][0] for e in epochs]
-        if not all(map(math.isfinite, values)):
-            return True
+        seen = {e: known for e, known in sorted(self._seen[name].items()) if e <= epoch}
+        values = [value for value, _ in seen.values()]
         lower, upper = limits_of(self._metric, np.array(values))
-        curve = make_curve(name, epochs, values, maximize=self._mode == "max")
-        curve = replace(curve, lower=lower, upper=upper, step_s=seen[epoch][1] / epoch)
+        curve = make_curve(name, list(seen), values, maximize=self._mode == "max")
+        curve = replace(curve, lower=lower, upper=upper, step_s=cost_s / epoch)
         found = outlook(curve, min(epoch + self._phase, num_epochs), self._pool)
         scale = unit_of(self._metric, np.array(values)).scale
         if found.pays(1 / (scale * self._hours)):

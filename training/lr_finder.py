@@ -105,8 +105,9 @@ def smooth(losses: Sequence[float], weight: float = _SMOOTHING) -> list[float]:
 
 
 def valley(test: RangeTest) -> float | None:
-    """Return the LR two thirds (rounded down) through the longest valley, None for too few steps.
+    """Return the LR two thirds (rounded down) through the longest valley.
 
+    None for too few steps, and where the smoothed loss never falls.
     The longest valley is the longest falling subsequence of the smoothed loss; of the steps it
     spans by its length, the middle of its middle third is taken. ESRI's rule, the default of
     fastai's `lr_find`.
@@ -119,19 +120,24 @@ def valley(test: RangeTest) -> float | None:
         higher = (lengths[i] for i in range(index) if losses[i] > loss)
         lengths.append(1 + max(higher, default=0))
     longest = max(lengths)
+    if longest == 1:
+        return None
     start = lengths.index(longest) - longest
     return lrs[max(0, start + longest // 3 + longest // 6)]
 
 
 def steepest(test: RangeTest) -> float | None:
-    """Return the LR where the smoothed loss falls steepest over log LR (fastai's `steep`)."""
+    """Return the LR where the smoothed loss falls steepest over log LR (fastai's `steep`).
+
+    None for too few steps, and where it never falls.
+    """
     lrs, losses = _trusted(test)
     if len(lrs) < _LEAST:
         return None
     slopes = [
         (losses[i + 1] - losses[i]) / math.log(lrs[i + 1] / lrs[i]) for i in range(len(lrs) - 1)
     ]
-    return lrs[slopes.index(min(slopes))]
+    return lrs[slopes.index(min(slopes))] if min(slopes) < 0 else None
 
 
 def _trusted(test: RangeTest) -> tuple[Sequence[float], Sequence[float]]:

@@ -180,8 +180,9 @@ def verdicts(
     found: list[Verdict] = []
     holding: set[str] = set()
     for epoch in range(1, len(since) + 1):
-        if explodes([*losses_before, *losses[:epoch]], [*before, *since[:epoch]]):
-            return (*found, _verdict("explosion", since[:epoch], before))
+        known = [*losses_before, *losses[:epoch]]
+        if explodes(known, [*before, *since[:epoch]]):
+            return (*found, _explosion(known[-1], since[:epoch], before))
         now = _at(since[:epoch], before, pace)
         found += [_verdict(kind, since[:epoch], before) for kind in now if kind not in holding]
         holding = set(now)
@@ -208,12 +209,19 @@ def _epochs(num: int, pace: float) -> int:
     return max(1, round(num * pace))
 
 
+def _explosion(loss: float, since: Sequence[float], before: Sequence[float]) -> Verdict:
+    was = since[-2] if len(since) > 1 else before[-1]
+    moved = f"from {was:.4f} to {since[-1]:.4f}"
+    because = f"the metric fell {moved} as the loss leapt"
+    if not math.isfinite(loss):
+        because = f"the loss is no number; the metric went {moved}"
+    advice = _ADVICE["explosion"]
+    return Verdict(epoch=len(since), kind="explosion", because=because, advice=advice)
+
+
 def _verdict(kind: str, since: Sequence[float], before: Sequence[float]) -> Verdict:
     gained, error = gain(since, before)
     because = f"{gained:+.4f} (± {error:.4f}) over the resume point after {len(since)} epochs"
-    if kind == "explosion":
-        was = since[-2] if len(since) > 1 else before[-1]
-        because = f"the metric fell from {was:.4f} to {since[-1]:.4f} as the loss leapt"
-    elif kind in ("on target", "more epochs", "short"):
+    if kind in ("on target", "more epochs", "short"):
         because = f"level {level(since):.4f} after {len(since)} epochs"
     return Verdict(epoch=len(since), kind=kind, because=because, advice=_ADVICE[kind])

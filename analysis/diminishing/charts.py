@@ -41,7 +41,7 @@ def _phases(tables: Tables) -> Chart:
         plan.unit.gain,
         scale=plan.unit.scale,
         title=heading("mean gain", plan.unit.name),
-        weak=phases["within_noise"].tolist(),
+        weak=phases["within_noise"].fillna(False).tolist(),
     )
     return Chart("phases", figure, f"Mean gain by phase with its {plan.options.level:g}% interval.")
 

@@ -8,6 +8,7 @@ from analysis.diminishing.runs import COMPLETE, STATES
 from analysis.diminishing.summary import joined, left_out
 from analysis.diminishing.tables import Tables
 from analysis.document import Block, Items, Section, Text
+from analysis.noise import MIN_EVALUATIONS
 from analysis.shown import counts, grid, steps, words
 from analysis.steps import shown_step
 
@@ -67,8 +68,12 @@ def _facts(tables: Tables) -> list[str]:
         f"{tables.totals.draws.num_clusters:,} configurations with all of their runs, expanded for "
         f"small numbers, seed {options.seed}; none below 3 configurations.",
         "Noise: the standard deviation of a curve about its own trend; a gain below "
-        f"{options.noise:g} of it, times the root of 2, is marked.",
-        "No smoothing." if options.smooth == 1 else f"Medians over {options.smooth} evaluations.",
+        f"{options.noise:g} of it, times the root of 2, is marked. It is not known of fewer than "
+        f"{MIN_EVALUATIONS} evaluations; in a mean such runs count as noisy as the others.",
+        "No smoothing."
+        if options.smooth == 1
+        else f"Medians over {options.smooth} evaluations; "
+        "the noise is that of such a median, from the evaluations before.",
     ]
     odd = int(tables.runs["not_finite"].fillna(0).sum())
     if odd:

@@ -28,8 +28,8 @@ def patterns_table(curves: Curves, runs: pd.DataFrame, plan: Plan) -> pd.DataFra
     """
     known = runs.iloc[: len(curves.runs)]
     filled = known[known["num_points"] > 0]
-    places = zip(filled.index.tolist(), filled["state"], strict=True)
-    told = [_pattern(curves, place, state, plan) for place, state in places]
+    places = zip(filled.index.tolist(), filled["state"], filled["noise_sd"], strict=True)
+    told = [_pattern(curves, place, state, sd, plan) for place, state, sd in places]
     table = filled[["run", *plan.options.groups, "state", "peak_step"]].copy()
     table["peak_at_end"] = filled["peak_step"] == filled["last_step"]
     table["pattern"] = [pattern for pattern, _ in told]
@@ -37,7 +37,9 @@ def patterns_table(curves: Curves, runs: pd.DataFrame, plan: Plan) -> pd.DataFra
     return in_order(table, runs, plan)
 
 
-def _pattern(curves: Curves, place: int, state: str, plan: Plan) -> tuple[str, str]:
+def _pattern(
+    curves: Curves, place: int, state: str, noise_sd: float, plan: Plan
+) -> tuple[str, str]:
     if state != COMPLETE:
         return UNKNOWN, "stopped early" if state == CENSORED else "not complete"
     steps, values = curves.of(place)
@@ -48,7 +50,13 @@ def _pattern(curves: Curves, place: int, state: str, plan: Plan) -> tuple[str, s
         peak_before_step=plan.fast_peak,
         no_gain_after_step=plan.no_gain_after,
     )
-    slow = slow_learner(steps, values, mode=plan.mode, peak_after_step=plan.slow_peak)
+    slow = slow_learner(
+        steps,
+        values,
+        mode=plan.mode,
+        peak_after_step=plan.slow_peak,
+        smoothed_sd=noise_sd if plan.options.smooth > 1 else None,
+    )
     name = BOTH if fast.holds and slow.holds else FAST if fast.holds else SLOW
     evidence = [verdict.evidence for verdict in (fast, slow) if verdict.holds]
     return (name if evidence else NEITHER), "; ".join(evidence)

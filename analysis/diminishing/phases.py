@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ class Gains:
 
     gains: Floats  # (runs, phases)
     hours: Floats  # (runs, phases): wall time of the phase, NaN where the log has none
-    noise: Floats  # (runs,): a gain below it cannot be told from noise
+    noise: Floats  # (runs,): a gain below it cannot be told from noise; NaN where nobody can tell
     complete: Flags  # (runs,)
     clusters: npt.NDArray[np.int64]  # (runs,): the number of the configuration
 
@@ -44,7 +44,7 @@ class Totals:
 
     means: Floats  # (phases,), NaN where no run has data
     num_runs: npt.NDArray[np.int64]  # (phases,)
-    noise: Floats  # (phases,): a mean gain below it cannot be told from noise
+    noise: Floats  # (phases,): a mean gain below it cannot be told from noise; NaN for unknown
     draws: Draws
     """Mean gain of each phase, by draw."""
     level: float
@@ -70,19 +70,23 @@ class Totals:
         so_far = np.cumsum(self.draws.means, axis=1)
         totals = so_far[:, -1:]
         shares = 100 * so_far / np.where(totals > 0, totals, np.nan)
-        inner = interval(replace(self.draws, means=shares), self.level)
+        inner = interval(Draws(shares, self._fewest()), self.level)
         inner[-1] = np.nan
         return np.vstack([[np.nan, np.nan], inner])
 
     def total_interval(self) -> Floats:
         """Return the interval of the total gain, (2,)."""
         sums = self.draws.means.sum(axis=1, keepdims=True)
-        ends: Floats = interval(replace(self.draws, means=sums), self.level)[0]
+        ends: Floats = interval(Draws(sums, self._fewest()), self.level)[0]
         return ends
 
     def mean_interval(self) -> Floats:
         """Return the interval of each mean gain, (phases, 2)."""
         return interval(self.draws, self.level)
+
+    def _fewest(self) -> int:
+        """Return the configurations of the phase that has the fewest."""
+        return int(self.draws.by_column.min())
 
 
 def gains_of(curves: Curves, runs: pd.DataFrame, plan: Plan) -> Gains:
@@ -106,15 +110,27 @@ def totals_of(gains: Gains, plan: Plan) -> Totals:
     has = np.isfinite(counted.gains)
     num_runs = has.sum(axis=0)
     divisor = np.where(num_runs, num_runs, np.nan)
-    noise = np.where(has, np.nan_to_num(counted.noise)[:, None] ** 2, 0).sum(axis=0)
     rng = np.random.default_rng(plan.options.seed)
     return Totals(
         means=np.where(has, counted.gains, 0).sum(axis=0) / divisor,
         num_runs=num_runs.astype(np.int64),
-        noise=np.sqrt(noise) / divisor,
+        noise=_noise_of_means(counted.noise, has),
         draws=resampled_means(counted.gains, counted.clusters, rng, plan.options.draws),
         level=plan.options.level / 100,
     )
+
+
+def _noise_of_means(noise: Floats, has: Flags) -> Floats:  # (runs,), (runs, phases)
+    """Return the noise of the mean gain of each phase over the runs that it has.
+
+    A run of which nobody can tell counts as noisy as the others in the square mean: it is of the
+    same metric, and one without noise would make the mean look surer. NaN where none is known.
+    """
+    known = has & np.isfinite(noise)[:, None]
+    squares = np.where(known, noise[:, None] ** 2, 0).sum(axis=0)
+    num = known.sum(axis=0) * has.sum(axis=0)
+    found: Floats = np.sqrt(squares / np.where(num, num, np.nan))
+    return found
 
 
 def phases_table(totals: Totals, plan: Plan) -> pd.DataFrame:
@@ -122,10 +138,11 @@ def phases_table(totals: Totals, plan: Plan) -> pd.DataFrame:
 
     `share_of_total` is what all phases so far have of the total gain, `own_share` what this one
     has. Both are NaN where there is no total gain, and `relative_to_first` where the first phase
-    has none.
+    has none. `within_noise` is missing where the noise is not known.
     """
     cumulative = np.cumsum(totals.means)
     first = totals.means[0] if totals.means[0] > 0 else np.nan
+    within = pd.Series(np.abs(totals.means) < totals.noise, dtype="boolean")
     return pd.DataFrame(
         {
             "phase": plan.phase_names,
@@ -139,7 +156,7 @@ def phases_table(totals: Totals, plan: Plan) -> pd.DataFrame:
             "interval": shown_intervals(totals.mean_interval()),
             "own_share": np.diff(totals.kept),
             "noise": totals.noise,
-            "within_noise": np.abs(totals.means) < totals.noise,
+            "within_noise": within.mask(np.isnan(totals.noise)),
         }
     )
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.diminishing.plan import Plan
 from analysis.logs import LogError, Logs
-from analysis.noise import noise_sd
-from analysis.selection import Curves, indices_at, values_at
+from analysis.noise import median_sd, noise_sd
+from analysis.selection import Curves, indices_at, select, values_at
 from analysis.steps import shown_step
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ STATES = (COMPLETE, RUNNING, INCOMPLETE, CENSORED, FAILED, NO_VALUES, PENDING)
 """Only complete runs enter means."""
 
 _LABEL = "label:"
-_READ_OFF = ("first_step", "last_step", "best", "peak_step", "last", "robust_last", "noise_sd")
+_READ_OFF = ("first_step", "last_step", "best", "peak_step", "last", "robust_last")
 _COLUMNS = (
     "run status num_points not_finite at_target state remark configuration peak_at_end pattern "
     "evidence kind files first_step last_step best peak_step last robust_last noise_sd"
@@ -38,7 +38,8 @@ def runs_table(logs: Logs, curves: Curves, plan: Plan) -> pd.DataFrame:
 
     Columns: the labels, status, num_points, not_finite, first_step, last_step, best, peak_step,
     last, robust_last (median of the last 3 to 5), noise_sd, at_target, state, remark,
-    configuration, then what the logs say of the run.
+    configuration, then what the logs say of the run. Of smoothed curves `noise_sd` is that of the
+    median of so many of its evaluations; a little more at both ends, where they are fewer.
     """
     said = logs.runs.reindex(list(curves.runs)).reset_index(drop=True)
     indices = indices_at(curves, np.array([plan.target]), plan.options.tolerance)
@@ -46,6 +47,7 @@ def runs_table(logs: Logs, curves: Curves, plan: Plan) -> pd.DataFrame:
     known = pd.DataFrame({"run": pd.Series(curves.runs, dtype=str)})
     known = pd.concat([known, _labels(logs, said)], axis=1).assign(status=status)
     table: pd.DataFrame = pd.concat([known, _read_off(curves, plan)], axis=1)
+    table["noise_sd"] = _noise(logs, curves, plan)
     table["at_target"] = values_at(curves, indices)[:, 0]
     table["state"], table["remark"] = _states(table, plan)
     table["configuration"] = configurations(logs, curves.runs, plan.options.clusters)
@@ -108,13 +110,21 @@ def _read_off(curves: Curves, plan: Plan) -> pd.DataFrame:
     return table
 
 
+def _noise(logs: Logs, curves: Curves, plan: Plan) -> list[float]:
+    """Return the noise of the values of each run, told from its evaluations before smoothing."""
+    smooth = plan.options.smooth
+    single = curves if smooth == 1 else select(logs.points, logs.runs.index, plan.metric)
+    every = (single.of(index)[1] for index in range(len(curves.runs)))
+    return [noise_sd(values) * median_sd(max(1, min(smooth, len(values)))) for values in every]
+
+
 def _row(steps: Floats, values: Floats, sign: int) -> dict[str, float]:
     if not len(values):
         return dict.fromkeys(_READ_OFF, np.nan)
     best = int(np.argmax(sign * values))
     few = 5 if len(values) >= 10 else 3
     found = (steps[0], steps[-1], values[best], steps[best], values[-1])
-    return dict(zip(_READ_OFF, (*found, np.median(values[-few:]), noise_sd(values)), strict=True))
+    return dict(zip(_READ_OFF, (*found, np.median(values[-few:])), strict=True))
 
 
 def _states(table: pd.DataFrame, plan: Plan) -> tuple[list[str], list[str]]:

@@ -99,7 +99,7 @@ def _gains(tables: Tables) -> list[str]:
 def doubtful(tables: Tables) -> list[str]:
     """Say which mean gains are within noise, and which cannot be told from nothing."""
     phases, found = tables.phases, []
-    weak = phases.loc[phases["within_noise"], "phase"].tolist()
+    weak = phases.loc[phases["within_noise"].fillna(False), "phase"].tolist()
     if weak:
         found.append(f"In {joined(weak)} it is no larger than the noise of the metric.")
     low, high = tables.totals.mean_interval().T

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.bootstrap import interval, resampled_means
+from analysis.bootstrap import Draws, interval, resampled_means
 
 LEVEL = 0.95
 
@@ -41,9 +41,22 @@ def test_few_configurations_have_no_interval(num_clusters: int) -> None:
 
 
 def test_missing_values_are_left_out_of_each_column() -> None:
-    values = np.array([[1.0, np.nan], [1.0, 5.0], [1.0, 5.0], [1.0, np.nan]])
+    values = np.array([[1.0, np.nan], [1.0, 5.0], [1.0, 5.0], [1.0, 5.0]])
     drawn = resampled_means(values, np.arange(4), np.random.default_rng(0), 200)
     np.testing.assert_allclose(interval(drawn, LEVEL), [[1, 1], [5, 5]])
+
+
+def test_a_column_of_few_configurations_has_no_interval() -> None:
+    values = np.array([[1.0, 2.0], [np.nan, 3.0], [np.nan, 4.0]])
+    drawn = resampled_means(values, np.arange(3), np.random.default_rng(0), 200)
+    assert np.isnan(interval(drawn, LEVEL)).tolist() == [[True, True], [False, False]]
+
+
+def test_the_interval_of_a_column_is_expanded_for_the_configurations_that_it_has() -> None:
+    values = np.array([[x, x] for x in range(6)] + [[np.nan, 1.0]] * 40)
+    drawn = resampled_means(values, np.arange(46), np.random.default_rng(0), 5000)
+    of_six = interval(Draws(drawn.means[:, :1], 6), LEVEL)
+    np.testing.assert_array_equal(interval(drawn, LEVEL)[:1], of_six)
 
 
 @given(

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.diminishing.charts import charts
 from analysis.diminishing.options import Options
-from analysis.diminishing.tables import compute
+from analysis.diminishing.patterns import BOTH, SLOW
+from analysis.diminishing.sections import phases_section
+from analysis.diminishing.tables import Tables, compute
+from analysis.document import Grid
 from analysis.logs import LogError
 from tests.analysis.by_hand import LINE, OPTIONS, Points, logs_of, moved, tables_of, up_to
 
@@ -136,6 +140,46 @@ def test_a_gain_smaller_than_noise_is_marked() -> None:
     assert not steep.phases["within_noise"].any()
 
 
+def flat_runs_smoothed() -> Tables:
+    rng, steps = np.random.default_rng(0), np.arange(1.0, 61.0)
+    runs = {f"run{i}": list(zip(steps, rng.normal(50, 0.5, 60), strict=True)) for i in range(100)}
+    return tables_of(runs, replace(OPTIONS, smooth=5, slow_peak=100.0))
+
+
+def test_smoothed_values_are_as_noisy_as_medians_of_so_many() -> None:
+    """Those beside each other lean on each other, and say too little of it."""
+    tables = flat_runs_smoothed()
+    spread = tables.drawn.groupby("run")["value"].std()
+    ratio = tables.runs.set_index("run")["noise_sd"][spread.index] / spread
+    assert 0.9 <= ratio.mean() <= 1.1, ratio.describe()
+    gains = tables.marginal_gains
+    within = gains[list(tables.plan.phase_names)].abs().lt(gains["noise"], axis=0)
+    assert 0.9 <= within.to_numpy().mean() <= 0.99
+
+
+def test_smoothed_noise_is_no_improvement() -> None:
+    patterns = flat_runs_smoothed().patterns["pattern"]
+    assert patterns.isin([SLOW, BOTH]).mean() <= 0.1, patterns.value_counts()
+
+
+def test_noise_that_nobody_can_tell_is_not_zero() -> None:
+    """Four evaluations are too few for it: the report leaves it open."""
+    tables = tables_of({"a": [LINE[0], LINE[1], LINE[3], LINE[5]]})
+    assert tables.phases["noise"].isna().all(), tables.phases
+    assert tables.phases["within_noise"].isna().all(), tables.phases
+    shown = next(b for b in phases_section(tables, charts(tables)).blocks if isinstance(b, Grid))
+    assert [row[-1].text for row in shown.rows] == ["", ""]
+
+
+def test_a_run_of_unknown_noise_counts_as_noisy_as_the_others() -> None:
+    wavy = [(step, value + 0.1 * (-1) ** place) for place, (step, value) in enumerate(LINE)]
+    short = [wavy[0], wavy[1], wavy[3], wavy[5]]
+    of_three = tables_of({"a": wavy, "b": wavy, "c": wavy}).phases["noise"]
+    assert tables_of({"a": wavy, "b": short, "c": wavy}).phases["noise"].tolist() == pytest.approx(
+        of_three.tolist()
+    )
+
+
 def test_hours_come_from_the_clock_of_the_log() -> None:
     logs = logs_of({"a": LINE})
     timed = replace(logs, points=logs.points.assign(wall_s=logs.points["step"] * 360))
@@ -168,6 +212,17 @@ def test_seeds_of_one_configuration_are_drawn_together() -> None:
     tables = tables_of(runs, **columns)
     assert tables.runs["configuration"].nunique() == 4
     assert tables.totals.draws.num_clusters == 4
+
+
+def test_a_share_has_no_interval_where_a_phase_is_of_few_configurations() -> None:
+    """All phases enter the total, also one that only two runs have."""
+    runs = {f"run{i}": [(s, v * (1 + i)) for s, v in LINE] for i in range(4)}
+    late = {run: [p for p in points if p[0] >= 15] for run, points in list(runs.items())[:2]}
+    tables = tables_of(runs | late)
+    assert tables.phases["num_runs"].tolist() == [2, 4]
+    assert (tables.phases["interval"] != "").tolist() == [False, True]
+    assert np.isnan(tables.totals.kept_interval()).all()
+    assert np.isnan(tables.totals.total_interval()).all()
 
 
 def test_the_quarters_are_evaluations_that_most_runs_have() -> None:

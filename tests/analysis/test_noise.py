@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.noise import noise_sd, within_noise
+from analysis.noise import median_sd, noise_sd, within_noise
 
 Floats = npt.NDArray[np.float64]
 TRENDS: dict[str, Callable[[Floats], Floats]] = {
@@ -75,6 +75,14 @@ def test_it_scales_with_the_metric(values: list[float], factor: float, shift: fl
     rounded = np.round(values, 3)
     expected = abs(factor) * noise_sd(rounded)
     assert noise_sd(factor * rounded + shift) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("num", "tolerance"), [(1, 0.01), (2, 0.12), (3, 0.02), (4, 0.1), (9, 0.02)]
+)
+def test_the_noise_of_a_median(num: int, tolerance: float) -> None:
+    drawn = np.median(np.random.default_rng(0).standard_normal((40_000, num)), axis=1)
+    assert median_sd(num) == pytest.approx(float(drawn.std()), rel=tolerance)
 
 
 def test_differences_of_noise_are_marked_at_the_stated_rate() -> None:

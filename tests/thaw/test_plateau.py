@@ -75,6 +75,35 @@ def test_an_explosion_in_the_first_epoch_is_seen_against_the_resume_point(logs: 
     assert "from 0.6200 to 0.1000" in found["because"].iloc[0]
 
 
+def without_loss(file: Path, first: int, last: int = 99, loss: str = "") -> None:
+    """Put `loss` in the place of the losses of some epochs."""
+    head, *rows = file.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    rows = [",".join([e, v, loss if first <= int(e) <= last else old]) for e, v, old in cells]
+    file.write_text("\n".join([head, *rows]) + "\n")
+
+
+def test_a_loss_that_was_not_logged_is_no_explosion(logs: Path) -> None:
+    without_loss(logs / "best" / "metrics.csv", 1)
+    without_loss(logs / "short" / "metrics.csv", 12)
+    without_loss(logs / "flat" / "metrics.csv", 5, 14)
+    said = tables(logs).verdicts
+    assert said.loc[said["verdict"] == "explosion", "run"].tolist() == ["exploded"]
+
+
+def test_a_loss_that_leaps_over_a_gap_is_one(logs: Path) -> None:
+    without_loss(logs / "exploded" / "metrics.csv", 8, 10)
+    said = tables(logs).verdicts
+    assert said.loc[said["verdict"] == "explosion", "run"].tolist() == ["exploded"]
+
+
+def test_a_loss_that_is_no_number_is_an_explosion(logs: Path) -> None:
+    without_loss(logs / "best" / "metrics.csv", 15, 15, "nan")
+    said = tables(logs).verdicts.set_index(["run", "verdict"])
+    assert said.loc[("best", "explosion"), "step"] == 15
+    assert said.loc[("best", "explosion"), "because"].startswith("the loss is no number")
+
+
 def test_the_shortest_of_those_within_noise_is_taken(logs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     args = ["report", "plateau", str(logs), "--pace", str(PACE), "--out", str(out)]

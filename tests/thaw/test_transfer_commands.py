@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from tests.analysis.browser import assert_legible
 from tests.thaw.helpers import Thaw, write_yaml
 from thaw.cli import app
+from thaw.lr_picture import picture
 from thaw.transfer_commands import RECIPE_NAMES
 from trainables.recipes import RECIPES
 from trainables.spec import TrialSpec
+from training.lr_finder import RangeTest
 
 STUDY = "unfreeze_timing"
 MOONS = str(Path(__file__).parents[2] / "docs" / "own" / "moons_study.py")
@@ -124,6 +126,12 @@ def test_lr_find_writes_curve_and_suggestions_and_leaves_no_state(
     words = ("valley", "steepest", "found/report.html", "wrote found/lr-find.png")
     assert all(word in out for word in words)
     assert_legible(Path("found/lr-find.png"))
+
+
+@pytest.mark.parametrize("smoothed", [(1.0, 1.05, 1.2), (2.0, 2.0, 2.0), (1e20, 1e20, 1e20)])
+def test_a_loss_that_never_falls_is_drawn(smoothed: tuple[float, ...]) -> None:
+    found = RangeTest((1e-3, 1e-2, 1e-1), smoothed, smoothed, 3)
+    assert picture(found, {"valley": None}, "head").startswith(b"\x89PNG")
 
 
 def test_lr_find_takes_other_groups(tmp_path: Path, thaw: Thaw) -> None:

@@ -132,6 +132,15 @@ def test_the_recommended_moment_is_found_over_seeds() -> None:
     )
 
 
+def test_a_moment_of_two_seeds_has_no_interval() -> None:
+    logs = whole()
+    few = ~logs.runs.index.isin([f"0009-seed{seed}" for seed in (2, 3, 4)])
+    runs = logs.runs[few]
+    found = replace(logs, runs=runs, points=logs.points[logs.points["run"].isin(runs.index)])
+    intervals = rows(compute(found, OPTIONS), "moments", "head_epochs")["interval"]
+    assert (intervals[[1, 3, 7, 9]] != "").tolist() == [True, True, True, False]
+
+
 def test_a_baseline_among_the_confirmed_does_not_count_as_a_moment() -> None:
     """It unfreezes after 3 epochs too, and is worse for other reasons."""
     logs = whole()

@@ -65,16 +65,30 @@ def test_a_price_of_nothing_stops_nothing_that_is_not_falling() -> None:
     assert replay(curve(saturating()), ENDS, POOL, -1.0).saved == 0
 
 
-def stopped_at(values: Any, hours_per_point: float, *, until: int = 0) -> tuple[int, Worth]:
-    """Run a trial of 32 epochs, an hour each, through a scheduler; return its last epoch."""
+def stopped_at(
+    values: Any,
+    hours_per_point: float,
+    *,
+    until: int = 0,
+    before_s: float = 0,
+    between: bool = False,
+) -> tuple[int, Worth]:
+    """Run a trial of 32 epochs, an hour each, through a scheduler; return its last epoch.
+
+    Segments on other data come first, for `before_s`, and after each epoch where `between`.
+    """
     worth = Worth("val_miou", "max", hours_per_point, 8)
     scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
     watch(scheduler, worth)
     trial_spec = spec(0.1, num_head=30)
     assignment = SimpleNamespace(name="0000", spec=trial_spec, until=until)
     trial: Any = SimpleNamespace(config={TRIAL: assignment})
+    results = [(0, np.nan, share * before_s) for share in (0.5, 1.0) if before_s]
     for epoch, value in enumerate(values, 1):
-        result = {"epoch": epoch, "val_miou": value, "cost_s": 3600.0 * epoch}
+        results.append((epoch, value, before_s + 3600 * epoch))
+        results += [(epoch, np.nan, before_s + 3600 * epoch)] * between
+    for epoch, value, cost_s in results:
+        result = {"epoch": epoch, "val_miou": value, "cost_s": cost_s}
         if scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:  # type: ignore[arg-type]
             return epoch, worth
     return len(values), worth
@@ -88,6 +102,15 @@ def test_a_trial_ends_at_a_phase_end_where_its_points_are_too_dear() -> None:
 def test_who_pays_more_trains_longer() -> None:
     assert stopped_at(rising(), hours_per_point=8)[0] == 32
     assert stopped_at(rising(), hours_per_point=0.5)[0] == 8
+
+
+@pytest.mark.parametrize("other", [{"before_s": 7200.0}, {"between": True}])
+def test_segments_on_other_data_do_not_switch_it_off(other: Any) -> None:
+    assert stopped_at(saturating(), hours_per_point=8, **other)[0] == 16
+
+
+def test_an_epoch_costs_nothing_of_the_pretraining() -> None:
+    assert stopped_at(rising(), hours_per_point=8, before_s=1e6)[0] == 32
 
 
 def test_with_a_scheduler_that_lets_stopped_trials_go_on_it_is_refused(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_valley_is_the_rule_of_esri(losses: list[int]) -> None:
         )
     )
     index = end - longest + int(longest / 3) + int(longest / 3 / 2)
-    assert valley(test) == test.lrs[max(0, index)]
+    assert valley(test) == (test.lrs[max(0, index)] if longest > 1 else None)
 
 
 def test_the_first_tenth_and_the_last_five_are_not_looked_at() -> None:
@@ -149,3 +149,8 @@ def test_what_is_no_number_is_not_looked_at() -> None:
 
 def test_too_few_steps_suggest_nothing() -> None:
     assert valley(made([1.0] * 8)) is None and steepest(made([1.0] * 8)) is None
+
+
+def test_a_loss_that_never_falls_suggests_nothing() -> None:
+    test = made([1.0, 1.0, 1.1, 1.5, 2.0, *[0.0] * 5])
+    assert valley(test) is None and steepest(test) is None

@@ -49,6 +49,13 @@ def test_nothing_is_said_after_an_explosion() -> None:
     assert found[0].advice.startswith("stop; back to the last good segment, LR / 1.5, warm-up of 5")
 
 
+def test_an_explosion_is_told_as_it_was() -> None:
+    fell = verdicts([0.2341, 1.5678], [0.635, 0.1234], PLATEAU)
+    assert fell[0].because == "the metric fell from 0.6350 to 0.1234 as the loss leapt"
+    lost = verdicts([0.2341, math.nan], [0.635, 0.74], PLATEAU)
+    assert lost[0].because == "the loss is no number; the metric went from 0.6350 to 0.7400"
+
+
 def test_stuck_is_no_gain_over_the_resume_point_after_20_epochs() -> None:
     flat = [0.62, 0.621, 0.619, 0.62] * 5
     assert is_stuck(flat, PLATEAU)

@@ -67,16 +67,18 @@ def compute(logs: Logs, options: Options) -> Tables:
     curves = select(points, logs.runs.index, options.metric)
     stuck = _stuck(curves, options)
     losses = select(points, logs.runs.index, options.loss)
+    not_finite = _not_finite(points, options.loss)
     rows, said = [], []
     for index, run in enumerate(curves.runs):
         steps, since = _after(curves, index, stuck.resume)
         if not since:
             continue
+        loss = _at(losses, index, [*stuck.steps, *steps], not_finite.get(run, frozenset()))
         found = verdicts(
-            _at(losses, index, steps),
+            loss[len(stuck.steps) :],
             since,
             stuck.values,
-            losses_before=_at(losses, index, stuck.steps),
+            losses_before=loss[: len(stuck.steps)],
             pace=options.pace,
         )
         rows.append(_row(run, steps, since, stuck, found, options) | _parameters(logs, run))
@@ -148,10 +150,26 @@ def _after(curves: Curves, index: int, resume: int) -> tuple[list[int], list[flo
     return [int(step) for step in steps[later]], [float(value) for value in values[later]]
 
 
-def _at(losses: Curves, index: int, steps: Sequence[int]) -> list[float]:
-    """Return the losses at `steps`; where one was not finite, NaN, which is an explosion."""
-    known = dict(zip(*losses.of(index), strict=True))
-    return [float(known.get(step, math.nan)) for step in steps]
+def _not_finite(points: pd.DataFrame, metric: str) -> dict[str, frozenset[float]]:
+    """Return run -> steps at which its log has a value that is not finite."""
+    wrong = points[(points["metric"] == metric) & ~np.isfinite(points["value"])]
+    steps = wrong.groupby("run", observed=True)["step"]
+    return {str(run): frozenset(found) for run, found in steps}
+
+
+def _at(
+    losses: Curves, index: int, steps: Sequence[int], not_finite: frozenset[float]
+) -> list[float]:
+    """Return the losses at `steps`; where one was not finite, NaN, which is an explosion.
+
+    One that was not logged is as the last before it, or as the first: nothing is said of it.
+    """
+    logged = dict(zip(*losses.of(index), strict=True))
+    last, found = next(iter(logged.values()), 1.0), []
+    for step in steps:
+        last = logged.get(step, last)
+        found.append(math.nan if step in not_finite and step not in logged else float(last))
+    return found
 
 
 def _row(

@@ -41,6 +41,7 @@ class Moments:
     epochs: npt.NDArray[np.int64]  # (moments,): epochs of the head alone, without gaps
     means: Floats  # (moments,)
     drawn: Floats  # (draws, moments): means of resampled blocks, NaN where they are too few
+    num_blocks: npt.NDArray[np.int64]  # (moments,): with a run there
     sign: int
     level: float
     """Of the intervals, in per cent."""
@@ -57,7 +58,8 @@ class Moments:
         """
         lost = self.sign * (self.means[self.best] - self.means[places])
         drawn = self.sign * (self.drawn[:, [self.best]] - self.drawn[:, places]).mean(axis=1)
-        low, high = interval(Draws(drawn[:, None], self._num_blocks()), self.level / 100)[0]
+        few = int(min(self.num_blocks[self.best], self.num_blocks[places].min()))
+        low, high = interval(Draws(drawn[:, None], few), self.level / 100)[0]
         return float(lost.mean()), float(low), float(high)
 
     def best_between(self) -> tuple[float, float]:
@@ -88,9 +90,6 @@ class Moments:
                 }
             )
         return pd.DataFrame(rows)
-
-    def _num_blocks(self) -> int:
-        return len(np.unique(self.sample.blocks))
 
 
 def sample_of(trials: Trials, heads: Heads) -> Sample:
@@ -127,16 +126,18 @@ def moments_of(trials: Trials, sample: Sample) -> Moments | None:
     near = np.abs(at[:, None] - epochs) <= reach
     columns = np.where(near, values[:, None], np.nan)  # (runs, moments)
     rng = np.random.default_rng(trials.options.seed)
-    drawn = resampled_means(columns, sample.blocks, rng, trials.options.draws).means
+    draws = resampled_means(columns, sample.blocks, rng, trials.options.draws)
+    drawn, num_blocks = draws.means, draws.by_column
     tried = np.asarray(near.any(axis=0))
     means = np.array([values[n].mean() if n.any() else np.nan for n in near.T])
     if not sample.of_seeds:
-        drawn[:, [len(np.unique(sample.blocks[n])) < FEWEST for n in near.T]] = np.nan
+        drawn[:, num_blocks < FEWEST] = np.nan
     return Moments(
         sample=sample,
         epochs=epochs,
         means=_between(means[None], tried)[0],
         drawn=_between(drawn, tried),
+        num_blocks=_fewest_beside(num_blocks, tried),
         sign=trials.sign,
         level=trials.options.level,
     )
@@ -148,6 +149,16 @@ def _between(means: Floats, tried: Flags) -> Floats:  # (..., moments), (moments
     known = places[tried]
     lines = [np.interp(places, known, row[tried]) for row in means]
     return np.where(tried, means, np.array(lines))
+
+
+def _fewest_beside(
+    num_blocks: npt.NDArray[np.int64], tried: Flags
+) -> npt.NDArray[np.int64]:  # (moments,)
+    """Fill in the moments that nobody tried by the fewer of the two beside them."""
+    places, known = np.arange(len(tried)), np.flatnonzero(tried)
+    left = known[np.searchsorted(known, places, side="right") - 1]
+    right = known[np.searchsorted(known, places)]
+    return np.minimum(num_blocks[left], num_blocks[right])
 
 
 def timing_table(trials: Trials, sample: Sample) -> pd.DataFrame:
