@@ -16,6 +16,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
+from thaw.at_work import working_in
 from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.mirror import folder_of
 from thaw.names import check_folder
@@ -62,13 +63,13 @@ def run_list(
 
     Store, slots and devices are those of that search, so that its segments are found again; or
     those of `options`, whose URLs still have their passwords. Nobody ends an item early, unless
-    `worth` does.
+    `worth` does. Raises `UserError` where another process works in the same folder.
     """
     options = replace(options or Options.read(searched["options"], SEARCH), out=out, resume=False)
     folder = folder_of(out)
     store = Store(options.store)
     store.files.check()
-    with connected(options.address):
+    with working_in(folder), connected(options.address):
         workers = workers_of(options)
         facts = [item.spec.facts(place_of(workers, options.device)) for item in items]
         described = {

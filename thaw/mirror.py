@@ -9,9 +9,10 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from thaw.at_work import working_in
 from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
@@ -48,18 +49,22 @@ def folder_of(out: str) -> Path:
 def results_folder(out: str) -> Iterator[Path]:
     """Yield the folder to write results to; what it holds is at `out` within seconds.
 
-    For a URL it begins with what is there. Raises `StoreTrouble` where that cannot be read, or
-    where at the end it cannot be written: then the folder stays, and the message names it.
+    For a URL it begins with what is there. Raises `UserError` where another process of this machine
+    works in it, and `StoreTrouble` where the URL cannot be read, or where at the end it cannot be
+    written: then the folder stays, and the message names it.
     """
     folder = local_folder(out)
-    if not is_url(out):
+    with working_in(folder, out), _mirrored(out, folder) if is_url(out) else nullcontext():
         yield folder
-        return
-    mirror = Mirror(out, folder)
+
+
+@contextmanager
+def _mirrored(url: str, folder: Path) -> Iterator[None]:
+    mirror = Mirror(url, folder)
     mirror.fetch()
     try:
         with _synced_meanwhile(mirror):
-            yield folder
+            yield
     except BaseException:
         with suppress(StoreTrouble):  # what went wrong first is what must be told
             mirror.sync_last()
@@ -68,10 +73,14 @@ def results_folder(out: str) -> Iterator[Path]:
 
 
 def fetched(out: str) -> Path:
-    """Return the folder with results that are at a path or URL, fetched from there."""
+    """Return the folder with results that are at a path or URL, fetched from there.
+
+    Raises `UserError` for a URL whose folder another process works in.
+    """
     folder = local_folder(out)
     if is_url(out):
-        Mirror(out, folder).fetch()
+        with working_in(folder, out):
+            Mirror(out, folder).fetch()
     return folder
 
 
