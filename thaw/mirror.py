@@ -118,7 +118,12 @@ class Mirror:
         self._there = self._here()
 
     def sync(self) -> None:
-        """Copy what is new or has changed to the URL, and delete there what is gone here."""
+        """Copy what is new or has changed to the URL, and delete there what is gone here.
+
+        Until that has succeeded the folder is ahead of the URL, and the next `fetch` on this
+        machine leaves it as it is.
+        """
+        self._ahead.touch()
         here = self._here()
         for path, state in here.items():
             if self._there.get(path) != state:
@@ -128,18 +133,14 @@ class Mirror:
         for path in set(self._there) - set(here):
             self._files.delete(path)
             del self._there[path]
+        self._ahead.unlink(missing_ok=True)
 
     def sync_last(self) -> None:
-        """Copy what has changed; where that fails, say where the results are, and go on from there.
-
-        The next `fetch` on this machine leaves the folder as it is: it is ahead of the URL.
-        """
+        """Copy what has changed; where that fails, say where the results are."""
         try:
             self.sync()
         except StoreTrouble as error:
-            self._ahead.touch()
             raise type(error)(f"{error}; the results are in {self.folder}") from None
-        self._ahead.unlink(missing_ok=True)
 
     def _here(self) -> dict[str, tuple[int, int]]:
         found = {}
