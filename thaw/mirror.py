@@ -8,11 +8,12 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from thaw.at_work import working_in
+from thaw.reading import SEARCH
 from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
@@ -46,21 +47,35 @@ def folder_of(out: str) -> Path:
 
 
 @contextmanager
-def results_folder(out: str) -> Iterator[Path]:
+def results_folder(out: str, *, is_new: bool = False) -> Iterator[Path]:
     """Yield the folder to write results to; what it holds is at `out` within seconds.
 
-    For a URL it begins with what is there. Raises `UserError` where another process of this machine
-    works in it, and `StoreTrouble` where the URL cannot be read, or where at the end it cannot be
-    written: then the folder stays, and the message names it.
+    For a URL it begins with what is there. Raises `UserError` where it `is_new` and there is
+    anything, or where another process of this machine works in it, and `StoreTrouble` where the URL
+    cannot be read, or where at the end it cannot be written: then the folder stays, and the message
+    names it.
     """
     folder = local_folder(out)
-    with working_in(folder, out), _mirrored(out, folder) if is_url(out) else nullcontext():
-        yield folder
+    mirror = Mirror(out, folder) if is_url(out) else None
+    with working_in(folder, out):
+        if is_new:
+            _check_empty(out, mirror.names() if mirror else _names(folder))
+        with _mirrored(mirror) if mirror else nullcontext():
+            yield folder
+
+
+def _check_empty(out: str, names: Sequence[str]) -> None:
+    if names:
+        hint = f", or go on with --resume {out}" if SEARCH in names else ""
+        raise UserError(f"--out {out}: is not empty; name a new folder{hint}")
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.exists() else []
 
 
 @contextmanager
-def _mirrored(url: str, folder: Path) -> Iterator[None]:
-    mirror = Mirror(url, folder)
+def _mirrored(mirror: Mirror) -> Iterator[None]:
     mirror.fetch()
     try:
         with _synced_meanwhile(mirror):
@@ -95,6 +110,13 @@ class Mirror:
         self._ahead = folder.with_name(f"{folder.name}.ahead")
         self._there: dict[str, tuple[int, int]] = {}
         """Path -> size in bytes and time in ns of what was copied last."""
+
+    def names(self) -> list[str]:
+        """Return the paths of the files that `fetch` would leave in the folder, reading none."""
+        self._files.check()
+        if self._ahead.exists():
+            return _names(self.folder)
+        return [file.path for file in self._files.listing()]
 
     def fetch(self) -> None:
         """Make the folder hold what is at the URL, and nothing else, unless it is ahead of it.

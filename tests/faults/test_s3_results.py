@@ -143,6 +143,16 @@ def test_after_a_copy_that_succeeded_the_url_is_what_counts(url: str) -> None:
     assert (fetched(url) / "a").read_text() == "another machine's"
 
 
+def test_a_place_that_is_not_empty_is_refused_without_reading_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Files(url).write("precious", b"1")
+    thaw = Thaw(monkeypatch, capsys)
+    line = thaw.refused("search", "unfreeze_timing", "--address", "127.0.0.1:1", "--out", url)
+    assert line == f"--out {url}: is not empty; name a new folder"
+    assert not list(local_folder(url).parent.rglob("precious"))
+
+
 def test_a_name_that_leads_out_is_refused(
     url: str,
     s3: S3,  # noqa: F811
