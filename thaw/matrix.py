@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from search_spaces.study import Study
 from search_spaces.study import study as find_study
-from thaw.lists import run_list
+from thaw.lists import Item, run_list
 from thaw.matrix_file import MatrixFile, planned_runs
 from thaw.options import Options
 from thaw.preparing import prepare
@@ -51,6 +53,11 @@ def run_matrix(file: Path, options: Options, console: Console) -> Table:
         searched=searched,
         out=options.out,
         console=console,
-        worth=worth_of(options, study),
+        worth=worth_of(options, study, base_lengths(study, [run.item for run in wanted])),
         options=options,
     )
+
+
+def base_lengths(study: Study, items: Iterable[Item]) -> dict[str, int]:
+    """Return run -> epochs of its base length, which hangs on its task."""
+    return {item.name: study.sized(item.spec.config()).grace_epochs for item in items}

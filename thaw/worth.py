@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +26,23 @@ REASON = "PREDICTED GAIN"
 class Worth:
     """Watches the curve of each trial, and says when it should not be paid for any longer."""
 
-    def __init__(self, metric: str, mode: str, hours_per_point: float, phase: int) -> None:
-        """Pay at most `hours_per_point` device-hours for a point; look every `phase` epochs."""
+    def __init__(
+        self,
+        metric: str,
+        mode: str,
+        hours_per_point: float,
+        phase: int,
+        phases: Mapping[str, int] | None = None,
+    ) -> None:
+        """Pay at most `hours_per_point` device-hours for a point; look every `phase` epochs.
+
+        `phases` are those of trials, by name, that have another one.
+        """
         self._metric = metric
         self._mode = mode
         self._hours = hours_per_point
         self._phase = phase
+        self._phases = phases or {}
         self._pool = pool_of(np.empty((0, len(RATIOS))))
         self._seen: dict[str, dict[int, tuple[float, float]]] = {}
         self.stopped: set[str] = set()
@@ -41,8 +52,8 @@ class Worth:
         """Take in the result of an epoch; tell whether the next phase of the trial is worth it."""
         seen = self._seen.setdefault(name, {})
         seen[result["epoch"]] = (result[self._metric], result["cost_s"])
-        epoch = result["epoch"]
-        if epoch % self._phase or epoch >= num_epochs:
+        epoch, phase = result["epoch"], self._phases.get(name, self._phase)
+        if epoch % phase or epoch >= num_epochs:
             return True
         epochs = sorted(e for e in seen if e <= epoch)
         values = [seen[e][0] for e in epochs]
@@ -51,7 +62,7 @@ class Worth:
         lower, upper = limits_of(self._metric, np.array(values))
         curve = make_curve(name, epochs, values, maximize=self._mode == "max")
         curve = replace(curve, lower=lower, upper=upper, step_s=seen[epoch][1] / epoch)
-        found = outlook(curve, min(epoch + self._phase, num_epochs), self._pool)
+        found = outlook(curve, min(epoch + phase, num_epochs), self._pool)
         scale = unit_of(self._metric, np.array(values)).scale
         if found.pays(1 / (scale * self._hours)):
             return True
@@ -59,11 +70,16 @@ class Worth:
         return False
 
 
-def worth_of(options: Options, study: Study) -> Worth | None:
-    """Return the rule that the options ask for, which looks each base length; None for none."""
+def worth_of(
+    options: Options, study: Study, phases: Mapping[str, int] | None = None
+) -> Worth | None:
+    """Return the rule that the options ask for, which looks each base length; None for none.
+
+    `phases` are the base lengths of trials, by name, whose task differs from that of `study`.
+    """
     if options.hours_per_point is None:
         return None
-    return Worth(study.metric, study.mode, options.hours_per_point, study.grace_epochs)
+    return Worth(study.metric, study.mode, options.hours_per_point, study.grace_epochs, phases)
 
 
 def watch(scheduler: TrialScheduler, worth: Worth) -> None:

@@ -65,9 +65,11 @@ def test_a_price_of_nothing_stops_nothing_that_is_not_falling() -> None:
     assert replay(curve(saturating()), ENDS, POOL, -1.0).saved == 0
 
 
-def stopped_at(values: Any, hours_per_point: float, *, until: int = 0) -> tuple[int, Worth]:
+def stopped_at(
+    values: Any, hours_per_point: float, *, until: int = 0, **phases: int
+) -> tuple[int, Worth]:
     """Run a trial of 32 epochs, an hour each, through a scheduler; return its last epoch."""
-    worth = Worth("val_miou", "max", hours_per_point, 8)
+    worth = Worth("val_miou", "max", hours_per_point, 8, phases)
     scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
     watch(scheduler, worth)
     trial_spec = spec(0.1, num_head=30)
@@ -83,6 +85,10 @@ def stopped_at(values: Any, hours_per_point: float, *, until: int = 0) -> tuple[
 def test_a_trial_ends_at_a_phase_end_where_its_points_are_too_dear() -> None:
     epoch, worth = stopped_at(saturating(), hours_per_point=8)
     assert epoch == 16 and worth.stopped == {"0000"}
+
+
+def test_a_trial_with_another_base_length_is_looked_at_by_it() -> None:
+    assert stopped_at(saturating(), hours_per_point=8, **{"0000": 12})[0] == 12
 
 
 def test_who_pays_more_trains_longer() -> None:
