@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from thaw.arguments import check_resume
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
@@ -97,8 +99,6 @@ def _checked(arguments: tuple[str, ...]) -> str:
     options = _parsed(arguments)
     if options["address"] is not None:
         raise UserError("--address: is given once, for the dashboard")
-    if (options["study"] is None) == (options["resume"] is None):
-        raise UserError("submit: name a study, or results with --resume; not both")
     kept = {"--resume": options["resume"]} if options["resume"] else _named(options)
     for option, place in kept.items():
         if place is None or not ("://" in place or Path(place).is_absolute()):
@@ -120,6 +120,7 @@ def _parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
     from thaw.cli import app
 
     search = get_command(app).commands["search"]  # type: ignore[attr-defined]
-    context = search.make_context("search", list(arguments))
+    context = search.make_context("submit", list(arguments))
+    check_resume(context)
     parsed: dict[str, Any] = context.params
     return parsed

@@ -268,6 +268,13 @@ def test_a_folder_that_is_not_empty_is_not_written_to(tmp_path: Path, thaw: Thaw
     assert os.listdir(tmp_path / "out") == ["precious.txt"]
 
 
+@pytest.mark.parametrize("given", ["--trials=9", "--set=model=resnet18", "--seed=0", "--pareto"])
+def test_an_option_that_resume_would_ignore_is_named(given: str, thaw: Thaw) -> None:
+    line = thaw.refused("search", "--resume", "out", *NO_RAY, given)
+    assert line.startswith(f"{given.split('=')[0]}: cannot be changed by --resume"), line
+    assert line.endswith("allowed beside it: --address"), line
+
+
 def test_a_refused_search_leaves_no_folder(tmp_path: Path, thaw: Thaw) -> None:
     thaw.refused("search", STUDY, *NO_RAY, "--out", "out", "--data", "photos")
     assert os.listdir(tmp_path) == []

@@ -197,6 +197,7 @@ def test_a_folder_that_is_too_big_is_told(thaw: Thaw) -> None:
         ((*SEARCH, *PLACES[:2]), "--store results/store: would be lost with the job"),
         ((*SEARCH, *PLACES[2:]), "--out is not given: would be lost with the job"),
         (("--resume", "results/x"), "--resume results/x: would be lost with the job"),
+        (("--resume", "s3://b/x", "--trials", "9"), "--trials: cannot be changed by --resume"),
         (PLACES, "submit: name a study, or results with --resume; not both"),
         ((*SEARCH, *PLACES, "--trails", "4"), "No such option"),
         ((*SEARCH, *PLACES, "--trials", "x"), "Invalid value for '--trials'"),
