@@ -179,7 +179,7 @@ def search(
     table = run(found, task or {}, pinned or {}, options, console)
     if options.pareto:
         console.print(pareto_table(table))
-    end(table, options.out, f"thaw search --resume {quote(options.out)}", options.trials)
+    end(table, options.out, f"thaw search --resume {quote(options.out)}")
 
 
 @app.command(

@@ -83,7 +83,7 @@ def run_list(
         }
         _make_room(folder, described)
         write_search(folder, described)
-        table = Table(searched["metric"], searched["mode"])
+        table = Table(searched["metric"], searched["mode"], num_trials=len(items))
         run = Run(
             folder=folder,
             title=f"{kind} of {searched['study']}",

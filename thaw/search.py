@@ -105,7 +105,7 @@ def _search(
                 options.sampler, options.sampler_options, options.seed, number
             ),
         )
-        table = Table(study.metric, study.mode)
+        table = Table(study.metric, study.mode, num_trials=options.trials)
         resumed = take_up(opened, source, folder, table) if options.resume else []
         run = Run(
             folder=folder,
