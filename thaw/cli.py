@@ -257,8 +257,8 @@ def extend(
     from thaw.view import make_console
     from training.errors import UserError
 
-    if lr is not None and not lr > 0:
-        raise UserError(f"--lr {lr:g}: must be greater than 0")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise UserError(f"--lr {lr:g}: must be a finite number greater than 0")
     folder = out or f"{results.rstrip('/')}-extend{epochs}"
     console = make_console()
     table = run(Path(results), trials, num_epochs=epochs, lr=lr, out=folder, console=console)

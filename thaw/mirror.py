@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -40,10 +41,17 @@ def local_folder(out: str) -> Path:
 
 
 def folder_of(out: str) -> Path:
-    """Return the folder at a path; raise `UserError` for a URL, which `thaw search` alone takes."""
+    """Return the folder at a path; raise `UserError` where there can be none.
+
+    Nor can there be one at a URL, which `thaw search` alone takes.
+    """
     if is_url(out):
         raise UserError(f"--out {out}: must be a folder; only `thaw search` has results at a URL")
-    return Path(out).absolute()
+    folder = Path(out).absolute()
+    for place in (folder, *folder.parents):
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise UserError(f"--out {out}: {place} is no folder; name a new one")
+    return folder
 
 
 @contextmanager
@@ -55,7 +63,7 @@ def results_folder(out: str, *, is_new: bool = False) -> Iterator[Path]:
     cannot be read, or where at the end it cannot be written: then the folder stays, and the message
     names it.
     """
-    folder = local_folder(out)
+    folder = local_folder(out) if is_url(out) else folder_of(out)
     mirror = Mirror(out, folder) if is_url(out) else None
     with working_in(folder, out):
         if is_new:

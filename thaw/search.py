@@ -22,7 +22,7 @@ from thaw.proposer import Proposer
 from thaw.results import Table, write_search
 from thaw.resume import check_same, take_up
 from thaw.running import Run, run_trials
-from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
+from thaw.sampling import GRID, SEVERAL_OBJECTIVES, check_sampler, make_sampler, open_study
 from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
 from thaw.worth import worth_of
 from trainables.spec import TrialSpec
@@ -134,7 +134,7 @@ def _check(study: Study, options: Options) -> None:
     device_share()
     if options.store_budget is not None:
         parse_bytes(options.store_budget, "--store-budget")
-    make_sampler(options.sampler, options.sampler_options, options.seed, 0)
+    check_sampler(options.sampler, options.sampler_options)
     if options.pareto and options.sampler not in SEVERAL_OBJECTIVES:
         raise UserError(
             f"--pareto: sampler {options.sampler} knows one objective only; "
