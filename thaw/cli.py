@@ -258,7 +258,7 @@ def extend(
     from training.errors import UserError
 
     if lr is not None and not 0 < lr < float("inf"):
-        raise UserError(f"--lr {lr:g}: must be a finite number greater than 0")
+        raise UserError(f"--lr {lr:g}: must be greater than 0 and finite")
     folder = out or f"{results.rstrip('/')}-extend{epochs}"
     console = make_console()
     table = run(Path(results), trials, num_epochs=epochs, lr=lr, out=folder, console=console)

@@ -303,7 +303,7 @@ def test_an_option_that_the_sampler_cannot_use_is_named(
 @pytest.mark.parametrize("lr", ["inf", "nan", "0"])
 def test_an_lr_that_is_none_is_named(lr: str, thaw: Thaw) -> None:
     line = thaw.refused("extend", "results", "--epochs", "9", "--lr", lr)
-    assert line == f"--lr {lr}: must be a finite number greater than 0"
+    assert line == f"--lr {lr}: must be greater than 0 and finite"
 
 
 def test_a_refused_search_leaves_no_folder(tmp_path: Path, thaw: Thaw) -> None:
