@@ -46,7 +46,12 @@ def space(ask: Ask, config: Settings, seed: int) -> Schedule:
     return schedule(config, seed=seed, length=ask(LENGTH), curve=curve, lr=lr, warmup=warmup)
 
 
-_BASE = Settings().base_segments
+def lengths(config: Settings) -> tuple[int, int]:
+    """Return the segments of the longest trial, and those of the base length."""
+    return max(LENGTH.values) * config.base_segments, config.base_segments
+
+
+_DEFAULT = lengths(Settings())
 STUDY = Study(
     name="training_length",
     question="How long is a run worth training, with its schedule tuned for each length?",
@@ -58,8 +63,9 @@ STUDY = Study(
         for length in LENGTH.values
     ),
     metric="val_miou",
-    max_epochs=max(LENGTH.values) * _BASE,
-    grace_epochs=_BASE,
+    max_epochs=_DEFAULT[0],
+    grace_epochs=_DEFAULT[1],
+    lengths=lengths,
     rung_by="epochs",
     hours_per_epoch=hours_per_segment,
 )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+_WITH_RESUME = ("resume", "address")
+
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -68,3 +70,20 @@ HangAfter = Annotated[
         "again elsewhere.",
     ),
 ]
+
+
+def check_resume(context: typer.Context) -> None:
+    """Raise `UserError` unless a search is named or gone on with, as it began."""
+    from training.errors import UserError
+
+    if (context.params["study"] is None) == (context.params["resume"] is None):
+        raise UserError(f"{context.info_name}: name a study, or results with --resume; not both")
+    if context.params["study"] is not None:
+        return
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if source and source.name == "COMMANDLINE" and option.name not in _WITH_RESUME:
+            raise UserError(
+                f"{option.opts[0]}: cannot be changed by --resume, which goes on with the options "
+                "that the search began with; allowed beside it: --address"
+            )

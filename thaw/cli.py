@@ -20,6 +20,7 @@ from thaw.arguments import (
     StoreOption,
     VersionOption,
     WorkerLabels,
+    check_resume,
 )
 from thaw.check_commands import add_to as add_checks
 from thaw.data_commands import add_to as add_data
@@ -61,6 +62,7 @@ def top(version: VersionOption = False) -> None:
     "[bold]thaw search --resume results/RUN[/]"
 )
 def search(
+    context: typer.Context,
     study: Annotated[
         str | None, typer.Argument(help="A study (`thaw studies` lists them), or a file with one.")
     ] = None,
@@ -74,7 +76,7 @@ def search(
     store: StoreOption = "results/store",
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RESULTS", help="Go on with the search in this folder; no study."),
+        typer.Option(metavar="RESULTS", help="Go on with this search as it began; no study."),
     ] = None,
     scheduler: Annotated[
         str,
@@ -132,10 +134,8 @@ def search(
     """Search a study: many trials, the best schedule at the end."""
     from search_spaces.study import study as find_study
     from thaw.overrides import read_labels, read_pairs, split_overrides
-    from training.errors import UserError
 
-    if (study is None) == (resume is None):
-        raise UserError("search: name a study, or a folder with --resume; not both")
+    check_resume(context)
     found = task = pinned = None
     if study is not None:  # before Ray is imported: a wrong name is told at once
         found = find_study(study)
@@ -179,7 +179,7 @@ def search(
     table = run(found, task or {}, pinned or {}, options, console)
     if options.pareto:
         console.print(pareto_table(table))
-    end(table, options.out, f"thaw search --resume {quote(options.out)}", options.trials)
+    end(table, options.out, f"thaw search --resume {quote(options.out)}")
 
 
 @app.command(
@@ -257,8 +257,8 @@ def extend(
     from thaw.view import make_console
     from training.errors import UserError
 
-    if lr is not None and not lr > 0:
-        raise UserError(f"--lr {lr:g}: must be greater than 0")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise UserError(f"--lr {lr:g}: must be greater than 0 and finite")
     folder = out or f"{results.rstrip('/')}-extend{epochs}"
     console = make_console()
     table = run(Path(results), trials, num_epochs=epochs, lr=lr, out=folder, console=console)

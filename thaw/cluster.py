@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray.exceptions import AuthenticationError
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
@@ -72,7 +73,7 @@ def connected(address: str | None) -> Iterator[None]:
                 _keep_token_private()
             else:
                 ray.init(address=address, runtime_env={"env_vars": _environment()}, **options)
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, ValueError, AuthenticationError) as error:
             raise UserError(f"--address {address}: {str(error).splitlines()[0]}") from None
         # Whoever asks for the State API finds this cluster, and no other one on the machine.
         found = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}

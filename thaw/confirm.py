@@ -44,8 +44,7 @@ def confirm(
     """Train the best `top` schedules and the system's baseline with `num_seeds` new seeds each.
 
     Known `recipes` take part too, `all` stands for all of them, and where the system has `controls`
-    of its own, those. Writes `confirm.json` beside the
-    table, and prints means, spreads and tests.
+    of its own, those. Writes `confirm.json` beside the table, and prints means, spreads and tests.
     """
     searched, chosen = choose(folder, f"best:{top}")
     against = _controls(chosen[0]) | _recipes(chosen[0], recipes)
@@ -54,14 +53,23 @@ def confirm(
     names = [trial.name for trial in chosen] + list(against)
     items = [item for seed in seeds for item in _items(chosen, against, seed)]
     table = run_list(items, kind="confirm", searched=searched, out=out, console=console)
+    compare_seeds(table, names, num_seeds, Path(out), console)
+    return table
+
+
+def compare_seeds(
+    table: Table, names: Sequence[str], num_seeds: int, out: Path, console: Console
+) -> None:
+    """Compare the first of `names` with the others; nothing is told where no trial has finished."""
     values: dict[str, dict[int, float]] = {name: {} for name in names}
     for row in table.rows.values():
         if row.status == "finished" and math.isfinite(row.best):
             values[row.values["origin"]][row.values["seed"]] = row.best
-    compared = compare_with(names[0], names[1:], values, searched["mode"])
-    write_text(Path(out) / CONFIRM, json.dumps(_plain(searched["metric"], values, compared)))
-    _show(console, searched["metric"], values, compared, num_seeds)
-    return table
+    if not any(values.values()):
+        return
+    compared = compare_with(names[0], names[1:], values, table.mode)
+    write_text(out / CONFIRM, json.dumps(_plain(table.metric, values, compared)))
+    _show(console, table.metric, values, compared, num_seeds)
 
 
 def _controls(some: Chosen) -> dict[str, Make]:

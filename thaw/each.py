@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,8 @@ import typer
 
 _OUT = "--out"
 _THAW = (sys.executable, "-c", "from thaw.cli import main; main()")
+_SIGNALLED = 128
+"""A shell's exit code of what a signal ended, less the signal's number."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,12 +42,15 @@ def each(
 ) -> None:
     """Run a command once for each value of a setting, in the order in which they are named.
 
-    Each has a folder of its own below --out, named KEY-VALUE. A command that fails ends the row.
+    Each has a folder of its own below --out, named KEY-VALUE. A command that fails ends the row;
+    Ctrl-C does too, once what runs has saved.
     """
     runs = runs_of(setting, command)
-    for code in _together(runs) if together else _in_order(runs):
+    with _ctrl_c_left_to_them():
+        codes = _together(runs) if together else _in_order(runs)
+    for code in codes:
         if code:
-            raise typer.Exit(code)
+            raise typer.Exit(code if code > 0 else _SIGNALLED - code)
 
 
 def runs_of(setting: str, command: Sequence[str]) -> dict[Path, list[str]]:
@@ -73,7 +80,7 @@ def _in_order(runs: dict[Path, list[str]]) -> list[int]:
     codes = []
     for folder, arguments in runs.items():
         typer.echo(f"\n{folder.name}: thaw {' '.join(arguments)}")
-        codes.append(subprocess.run([*_THAW, *arguments], check=False).returncode)
+        codes.append(subprocess.Popen([*_THAW, *arguments]).wait())
         if codes[-1]:
             break
     return codes
@@ -89,3 +96,16 @@ def _together(runs: dict[Path, list[str]]) -> list[int]:
         started.append(process)
         typer.echo(f"{folder.name}: see {folder}.log")
     return [process.wait() for process in started]
+
+
+@contextmanager
+def _ctrl_c_left_to_them() -> Iterator[None]:
+    """Wait on at Ctrl-C: a terminal tells it to the commands as well, and they end by it.
+
+    A handler and not `SIG_IGN`, which they would inherit.
+    """
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ from thaw.results import Table
 INTERRUPTED = 130
 
 
-def end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:
+def end(table: Table, folder: str, again: str) -> None:
     """Show how to look further; exit with 1 or 130 where not all went well or to its end."""
     typer.echo("\nLook further:")
     if is_url(folder):
@@ -24,11 +24,10 @@ def end(table: Table, folder: str, again: str, num_trials: int = 0) -> None:
     if (Path(folder) / "optuna.db").exists():
         typer.echo(f"  optuna-dashboard sqlite:///{folder}/optuna.db")
     typer.echo(f"  {folder}/trials.csv")
-    statuses = {row.status for row in table.rows.values()}
     if table.halted:
         typer.echo(f"thaw: {table.halted}\nthaw: then go on: {again}", err=True)
         raise typer.Exit(1)
-    if "interrupted" in statuses or len(table.rows) < num_trials:
+    if table.cut_off:
         raise typer.Exit(INTERRUPTED)
-    if statuses == {"failed"}:
+    if {row.status for row in table.rows.values()} == {"failed"}:
         raise typer.Exit(1)

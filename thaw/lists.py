@@ -16,6 +16,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
+from thaw.at_work import working_in
 from thaw.cluster import connected, num_slots, place_of, workers_of
 from thaw.mirror import folder_of
 from thaw.names import check_folder
@@ -63,13 +64,14 @@ def run_list(
 
     Store, slots and devices are those of that search, so that its segments are found again; or
     those of `options`, whose URLs still have their passwords. Nobody ends an item early, unless
-    `worth` does. Raises `UserError` where there are no such devices any more.
+    `worth` does. Raises `UserError` where there are no such devices any more, or another process
+    works in the same folder.
     """
     options = replace(options or Options.read(searched["options"], SEARCH), out=out, resume=False)
     folder = folder_of(out)
     store = Store(options.store)
     store.files.check()
-    with connected(options.address):
+    with working_in(folder), connected(options.address):
         workers = workers_of(options)
         place = place_of(workers, options.device)
         check_place(searched.get("place"), place, f"{kind} of {searched['study']}")
@@ -85,7 +87,7 @@ def run_list(
         }
         _make_room(folder, described)
         write_search(folder, described)
-        table = Table(searched["metric"], searched["mode"])
+        table = Table(searched["metric"], searched["mode"], num_trials=len(items))
         run = Run(
             folder=folder,
             title=f"{kind} of {searched['study']}",

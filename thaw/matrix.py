@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from search_spaces.study import Study
 from search_spaces.study import study as find_study
-from thaw.lists import run_list
+from thaw.lists import Item, run_list
 from thaw.matrix_file import MatrixFile, planned_runs
-from thaw.mirror import folder_of
 from thaw.options import Options
 from thaw.preparing import prepare
 from thaw.results import Table
@@ -49,45 +47,17 @@ def run_matrix(file: Path, options: Options, console: Console) -> Table:
         "options": options.plain(),
         "planned": {run.item.name: run.labels for run in runs},
     }
-    with working_in(folder_of(options.out)):
-        return run_list(
-            [run.item for run in wanted],
-            kind=KIND,
-            searched=searched,
-            out=options.out,
-            console=console,
-            worth=worth_of(options, study),
-            options=options,
-        )
+    return run_list(
+        [run.item for run in wanted],
+        kind=KIND,
+        searched=searched,
+        out=options.out,
+        console=console,
+        worth=worth_of(options, study, base_lengths(study, [run.item for run in wanted])),
+        options=options,
+    )
 
 
-@contextmanager
-def working_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder of results; it ends with the process, however that ends."""
-    lock = _lock(folder)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another `thaw matrix` is at work there") from None
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def is_at_work(folder: Path) -> bool:
-    """Tell whether a process holds the lock of a folder of results."""
-    try:
-        with _lock(folder).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
+def base_lengths(study: Study, items: Iterable[Item]) -> dict[str, int]:
+    """Return run -> epochs of its base length, which hangs on its task."""
+    return {item.name: study.sized(item.spec.config()).grace_epochs for item in items}

@@ -94,11 +94,10 @@ def matrix(
         f"\nLook further:\n  thaw matrix status {folder}\n"
         f"  thaw report diminishing-returns {folder} --out {folder}-report"
     )
-    statuses = {row.status for row in table.rows.values()}
     if table.halted:
         typer.echo(f"thaw: {table.halted}\nthaw: then run it again", err=True)
         raise typer.Exit(1)
-    if "interrupted" in statuses:
+    if table.cut_off:
         raise typer.Exit(_INTERRUPTED)
-    if statuses == {"failed"}:
+    if {row.status for row in table.rows.values()} == {"failed"}:
         raise typer.Exit(1)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from thaw.matrix import KIND, is_at_work
+from thaw.at_work import is_at_work
+from thaw.matrix import KIND
 from thaw.reading import SEARCH, TABLE, read_facts, read_rows
 from training.errors import UserError
 from training.schedule import Schedule

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from thaw.at_work import working_in
+from thaw.reading import SEARCH
 from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
@@ -38,28 +41,53 @@ def local_folder(out: str) -> Path:
 
 
 def folder_of(out: str) -> Path:
-    """Return the folder at a path; raise `UserError` for a URL, which `thaw search` alone takes."""
+    """Return the folder at a path; raise `UserError` where there can be none.
+
+    Nor can there be one at a URL, which `thaw search` alone takes.
+    """
     if is_url(out):
         raise UserError(f"--out {out}: must be a folder; only `thaw search` has results at a URL")
-    return Path(out).absolute()
+    folder = Path(out).absolute()
+    for place in (folder, *folder.parents):
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise UserError(f"--out {out}: {place} is no folder; name a new one")
+    return folder
 
 
 @contextmanager
-def results_folder(out: str) -> Iterator[Path]:
+def results_folder(out: str, *, is_new: bool = False) -> Iterator[Path]:
     """Yield the folder to write results to; what it holds is at `out` within seconds.
 
-    For a URL it begins with what is there. Raises `StoreTrouble` where that cannot be read, or
-    where at the end it cannot be written: then the folder stays, and the message names it.
+    For a URL it begins with what is there. Raises `UserError` where it `is_new` and there is
+    anything, or where another process of this machine works in it, and `StoreTrouble` where the URL
+    cannot be read, or where at the end it cannot be written: then the folder stays, and the message
+    names it.
     """
-    folder = local_folder(out)
-    if not is_url(out):
-        yield folder
-        return
-    mirror = Mirror(out, folder)
+    folder = local_folder(out) if is_url(out) else folder_of(out)
+    mirror = Mirror(out, folder) if is_url(out) else None
+    with working_in(folder, out):
+        if is_new:
+            _check_empty(out, mirror.names() if mirror else _names(folder))
+        with _mirrored(mirror) if mirror else nullcontext():
+            yield folder
+
+
+def _check_empty(out: str, names: Sequence[str]) -> None:
+    if names:
+        hint = f", or go on with --resume {out}" if SEARCH in names else ""
+        raise UserError(f"--out {out}: is not empty; name a new folder{hint}")
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.exists() else []
+
+
+@contextmanager
+def _mirrored(mirror: Mirror) -> Iterator[None]:
     mirror.fetch()
     try:
         with _synced_meanwhile(mirror):
-            yield folder
+            yield
     except BaseException:
         with suppress(StoreTrouble):  # what went wrong first is what must be told
             mirror.sync_last()
@@ -68,10 +96,14 @@ def results_folder(out: str) -> Iterator[Path]:
 
 
 def fetched(out: str) -> Path:
-    """Return the folder with results that are at a path or URL, fetched from there."""
+    """Return the folder with results that are at a path or URL, fetched from there.
+
+    Raises `UserError` for a URL whose folder another process works in.
+    """
     folder = local_folder(out)
     if is_url(out):
-        Mirror(out, folder).fetch()
+        with working_in(folder, out):
+            Mirror(out, folder).fetch()
     return folder
 
 
@@ -86,6 +118,13 @@ class Mirror:
         self._ahead = folder.with_name(f"{folder.name}.ahead")
         self._there: dict[str, tuple[int, int]] = {}
         """Path -> size in bytes and time in ns of what was copied last."""
+
+    def names(self) -> list[str]:
+        """Return the paths of the files that `fetch` would leave in the folder, reading none."""
+        self._files.check()
+        if self._ahead.exists():
+            return _names(self.folder)
+        return [file.path for file in self._files.listing()]
 
     def fetch(self) -> None:
         """Make the folder hold what is at the URL, and nothing else, unless it is ahead of it.
@@ -109,7 +148,12 @@ class Mirror:
         self._there = self._here()
 
     def sync(self) -> None:
-        """Copy what is new or has changed to the URL, and delete there what is gone here."""
+        """Copy what is new or has changed to the URL, and delete there what is gone here.
+
+        Until that has succeeded the folder is ahead of the URL, and the next `fetch` on this
+        machine leaves it as it is.
+        """
+        self._ahead.touch()
         here = self._here()
         for path, state in here.items():
             if self._there.get(path) != state:
@@ -119,18 +163,14 @@ class Mirror:
         for path in set(self._there) - set(here):
             self._files.delete(path)
             del self._there[path]
+        self._ahead.unlink(missing_ok=True)
 
     def sync_last(self) -> None:
-        """Copy what has changed; where that fails, say where the results are, and go on from there.
-
-        The next `fetch` on this machine leaves the folder as it is: it is ahead of the URL.
-        """
+        """Copy what has changed; where that fails, say where the results are."""
         try:
             self.sync()
         except StoreTrouble as error:
-            self._ahead.touch()
             raise type(error)(f"{error}; the results are in {self.folder}") from None
-        self._ahead.unlink(missing_ok=True)
 
     def _here(self) -> dict[str, tuple[int, int]]:
         found = {}

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from search_spaces.grid import grid
 from search_spaces.study import Study, config_of
 from thaw.sampling import GRID
+from thaw.sqlite_urls import absolute_sqlite
 from training.errors import explain, unknown
 from training.hidden import hidden
 
@@ -76,7 +77,7 @@ class Options:
         file = self.study.endswith(".py")
         return asdict(self) | {
             "store": hidden(absolute(self.store)),
-            "storage": None if self.storage is None else hidden(self.storage),
+            "storage": None if self.storage is None else hidden(absolute_sqlite(self.storage)),
             "study": absolute(self.study) if file else self.study,
         }
 

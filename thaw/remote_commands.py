@@ -5,9 +5,16 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from thaw.arguments import check_resume
+
+_LOST = (
+    "would be lost with the job; name a URL such as s3://bucket/folder, or a folder that all nodes "
+    "share, by its absolute path"
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,36 +97,49 @@ def _say(text: str) -> None:
 def _checked(arguments: tuple[str, ...]) -> str:
     """Check the options of the search here, before anything is sent; return its folder of results.
 
-    Raises `UserError` where results or store would be lost with the job's folder.
+    Raises `UserError` where results, store or storage would be lost with the job's folder.
     """
     from training.errors import UserError
 
-    options = _parsed(arguments)
+    context = _parsed(arguments)
+    options = context.params
     if options["address"] is not None:
         raise UserError("--address: is given once, for the dashboard")
-    if (options["study"] is None) == (options["resume"] is None):
-        raise UserError("submit: name a study, or results with --resume; not both")
-    kept = {"--resume": options["resume"]} if options["resume"] else _named(options)
+    kept = {"--resume": options["resume"]}
+    if not options["resume"]:
+        kept = {"--out": options["out"], "--store": options["store"]}
+        _check_storage(context)
     for option, place in kept.items():
         if place is None or not ("://" in place or Path(place).is_absolute()):
-            raise UserError(
-                f"{option} {place or 'is not given'}: would be lost with the job; name a URL such "
-                "as s3://bucket/folder, or a folder that all nodes share, by its absolute path"
-            )
+            raise UserError(f"{option} {place or 'is not given'}: {_LOST}")
     return str(options["resume"] or options["out"])
 
 
-def _named(options: dict[str, Any]) -> dict[str, str | None]:
-    return {"--out": options["out"], "--store": options["store"]}
+def _check_storage(context: typer.Context) -> None:
+    """Raise `UserError` for a storage that the job would not find, or that would be lost with it.
+
+    One from the environment may hold a password, which a job's command must not.
+    """
+    from thaw.sqlite_urls import absolute_sqlite
+    from training.errors import UserError
+
+    storage, source = context.params["storage"], context.get_parameter_source("storage")
+    if storage is not None and source and source.name == "ENVIRONMENT":
+        raise UserError(
+            "THAW_STORAGE: is not passed on to the job; give it by --storage, or, where it holds a "
+            "password, set it on the head node and unset it here"
+        )
+    if storage is not None and absolute_sqlite(storage) != storage:
+        raise UserError(f"--storage {storage}: {_LOST}")
 
 
-def _parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
+def _parsed(arguments: tuple[str, ...]) -> typer.Context:
     """Return the options as `thaw search` would read them; raise its usage errors."""
     from typer.main import get_command
 
     from thaw.cli import app
 
     search = get_command(app).commands["search"]  # type: ignore[attr-defined]
-    context = search.make_context("search", list(arguments))
-    parsed: dict[str, Any] = context.params
-    return parsed
+    context: typer.Context = search.make_context("submit", list(arguments))
+    check_resume(context)
+    return context

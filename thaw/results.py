@@ -134,8 +134,16 @@ class Table:
     """Why the search came to a halt before its end; empty where it did not."""
     unvisited: int = 0
     """Segments trained beside other trials' to which the trial that they are of did not come."""
+    num_trials: int = 0
+    """How many rows there are at the end."""
     _written_s: float = field(default=-math.inf, init=False, repr=False)
     _writing_s: float = field(default=0.0, init=False, repr=False)
+
+    @property
+    def cut_off(self) -> bool:
+        """Tell whether a trial was interrupted, or did not come to begin."""
+        interrupted = any(row.status == "interrupted" for row in self.rows.values())
+        return interrupted or len(self.rows) < self.num_trials
 
     def refuse(self, trial: str, values: dict[str, Any], reason: str) -> None:
         """Take in a trial that cannot be trained at all."""

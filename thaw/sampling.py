@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces.study import Study
@@ -37,6 +38,8 @@ SAMPLERS: dict[str, type[BaseSampler]] = {
 SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", GRID)
 _DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
 _SEEDS = 2**32
+_ENOUGH = 12
+"""Trials after which a sampler with default options does more than draw at random."""
 _UNUSABLE = (
     *(AssertionError, AttributeError, ImportError, IndexError, KeyError, RecursionError, TypeError),
     *(ValueError, SQLAlchemyError, StorageInternalError),
@@ -58,7 +61,34 @@ def make_sampler(name: str, options: Mapping[str, Any], seed: int, number: int) 
     try:
         return SAMPLERS[name](**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"sampler {name}: {error}") from None
+        raise _refused(name, options, error) from None
+
+
+def check_sampler(name: str, options: Mapping[str, Any]) -> None:
+    """Raise `UserError` for a sampler that cannot be; with options it is asked once, as a trial."""
+    sampler = make_sampler(name, options, 0, 0)
+    if not options:
+        return
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions: dict[str, BaseDistribution] = {
+        "x": FloatDistribution(0, 1),
+        "y": FloatDistribution(0, 1),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asked = optuna.create_study(sampler=sampler)
+        for n in range(_ENOUGH):
+            point = {"x": n / _ENOUGH, "y": 1 - n / _ENOUGH}
+            asked.add_trial(create_trial(params=point, distributions=distributions, value=n))
+        try:
+            asked.ask(distributions)
+        except Exception as error:  # samplers look at few of their options, and then use them
+            raise _refused(name, options, error) from None
+
+
+def _refused(name: str, options: Mapping[str, Any], error: Exception) -> UserError:
+    given = ", ".join(f"{option}={value}" for option, value in options.items())
+    return UserError(f"sampler {name}{f' with {given}' if given else ''}: {error}")
 
 
 def open_study(

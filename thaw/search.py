@@ -19,11 +19,10 @@ from thaw.mirror import results_folder
 from thaw.options import DEVICES, Options
 from thaw.preparing import prepare
 from thaw.proposer import Proposer
-from thaw.reading import SEARCH
 from thaw.results import Table, write_search
 from thaw.resume import check_same, take_up
 from thaw.running import Run, run_trials
-from thaw.sampling import GRID, SEVERAL_OBJECTIVES, make_sampler, open_study
+from thaw.sampling import GRID, SEVERAL_OBJECTIVES, check_sampler, make_sampler, open_study
 from thaw.scheduling import PAUSING, SCHEDULERS, Clock, make_scheduler
 from thaw.worth import worth_of
 from trainables.spec import TrialSpec
@@ -46,7 +45,7 @@ def search(
 
     A search that is interrupted or comes to a halt returns too: see `run_trials`.
     """
-    with results_folder(options.out) as folder:
+    with results_folder(options.out, is_new=not options.resume) as folder:
         return _search(study, task, pinned, options, console, folder)
 
 
@@ -60,7 +59,7 @@ def _search(
 ) -> Table:
     config = config_of(study, task)
     study = study.sized(config)
-    _check(study, options, folder)
+    _check(study, options)
     spec = TrialSpec(
         system=study.system,
         task=task,
@@ -98,7 +97,7 @@ def _search(
         opened = open_study(
             study, pinned, storage, points=points, pareto=options.pareto, resume=options.resume
         )
-        table = Table(study.metric, study.mode)
+        table = Table(study.metric, study.mode, num_trials=options.trials)
         source = OptunaSource(
             opened,
             propose,
@@ -131,15 +130,12 @@ def _search(
     return table
 
 
-def _check(study: Study, options: Options, folder: Path) -> None:
+def _check(study: Study, options: Options) -> None:
     """Raise `UserError` for options that cannot be, before anything is done."""
-    if not options.resume and folder.exists() and any(folder.iterdir()):
-        hint = f", or go on with --resume {options.out}" if (folder / SEARCH).exists() else ""
-        raise UserError(f"--out {options.out}: is not empty; name a new folder{hint}")
     device_share()
     if options.store_budget is not None:
         parse_bytes(options.store_budget, "--store-budget")
-    make_sampler(options.sampler, options.sampler_options, options.seed, 0)
+    check_sampler(options.sampler, options.sampler_options)
     if options.pareto and options.sampler not in SEVERAL_OBJECTIVES:
         raise UserError(
             f"--pareto: sampler {options.sampler} knows one objective only; "

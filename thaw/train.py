@@ -16,6 +16,7 @@ from search_spaces.study import STUDIES, study
 from thaw.confusion import class_names, show_confusion, stage_ends
 from thaw.confusion_picture import PICTURE, picture
 from thaw.export import write_model
+from thaw.mirror import folder_of
 from thaw.overrides import split_overrides
 from thaw.pictures import write_picture
 from thaw.predictions import PICTURE as PREDICTIONS
@@ -76,6 +77,8 @@ def train_spec(
     spec: TrialSpec, *, store_url: str, out: str | None, num_threads: int, console: Console
 ) -> None:
     """Walk the schedule and show each segment; write model and schedule to `out`."""
+    if out is not None:
+        folder_of(out)  # before anything is trained
     prepare(system(spec.system), spec.config())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Place(device=device, num_threads=num_threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +26,23 @@ REASON = "PREDICTED GAIN"
 class Worth:
     """Watches the curve of each trial, and says when it should not be paid for any longer."""
 
-    def __init__(self, metric: str, mode: str, hours_per_point: float, phase: int) -> None:
-        """Pay at most `hours_per_point` device-hours for a point; look every `phase` epochs."""
+    def __init__(
+        self,
+        metric: str,
+        mode: str,
+        hours_per_point: float,
+        phase: int,
+        phases: Mapping[str, int] | None = None,
+    ) -> None:
+        """Pay at most `hours_per_point` device-hours for a point; look every `phase` epochs.
+
+        `phases` are those of trials, by name, that have another one.
+        """
         self._metric = metric
         self._mode = mode
         self._hours = hours_per_point
         self._phase = phase
+        self._phases = phases or {}
         self._pool = pool_of(np.empty((0, len(RATIOS))))
         self._seen: dict[str, dict[int, tuple[float, float]]] = {}
         self._before_s: dict[str, float] = {}
@@ -45,20 +56,21 @@ class Worth:
         before the first epoch is no part of the price of one.
         """
         epoch, value = result["epoch"], result[self._metric]
+        phase = self._phases.get(name, self._phase)
         if epoch < 1:
             self._before_s[name] = result["cost_s"]
         if epoch < 1 or not math.isfinite(value):
             return True
         cost_s = result["cost_s"] - self._before_s.get(name, 0.0)
         self._seen.setdefault(name, {})[epoch] = value, cost_s
-        if epoch % self._phase or epoch >= num_epochs:
+        if epoch % phase or epoch >= num_epochs:
             return True
         seen = {e: known for e, known in sorted(self._seen[name].items()) if e <= epoch}
         values = [value for value, _ in seen.values()]
         lower, upper = limits_of(self._metric, np.array(values))
         curve = make_curve(name, list(seen), values, maximize=self._mode == "max")
         curve = replace(curve, lower=lower, upper=upper, step_s=cost_s / epoch)
-        found = outlook(curve, min(epoch + self._phase, num_epochs), self._pool)
+        found = outlook(curve, min(epoch + phase, num_epochs), self._pool)
         scale = unit_of(self._metric, np.array(values)).scale
         if found.pays(1 / (scale * self._hours)):
             return True
@@ -66,11 +78,16 @@ class Worth:
         return False
 
 
-def worth_of(options: Options, study: Study) -> Worth | None:
-    """Return the rule that the options ask for, which looks each base length; None for none."""
+def worth_of(
+    options: Options, study: Study, phases: Mapping[str, int] | None = None
+) -> Worth | None:
+    """Return the rule that the options ask for, which looks each base length; None for none.
+
+    `phases` are the base lengths of trials, by name, whose task differs from that of `study`.
+    """
     if options.hours_per_point is None:
         return None
-    return Worth(study.metric, study.mode, options.hours_per_point, study.grace_epochs)
+    return Worth(study.metric, study.mode, options.hours_per_point, study.grace_epochs, phases)
 
 
 def watch(scheduler: TrialScheduler, worth: Worth) -> None:

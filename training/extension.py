@@ -47,6 +47,7 @@ def extended(
             "curve": _ended(schedule, facts) if holds else _once_more(last.curve or schedule.curve),
             "warmup": WarmUp() if holds else last.warmup,
             "keep_optimizer": True,
+            "restart": False,
         }
     )
     return schedule.model_copy(update={"stages": (*schedule.stages, added)})

@@ -121,6 +121,9 @@ class Stage(Config):
         """Take a length in iterations, which the interval of validation must divide."""
         if not isinstance(data, dict) or "iterations" not in data:
             return data
+        for field in ("epochs", "segment_iterations"):
+            if field in data:
+                raise ValueError(f"{field}: is not allowed beside iterations, which set it")
         length, every = data["iterations"], data.get("validate_every")
         if not all(isinstance(n, int) and n > 0 for n in (length, every)) or length % every:
             raise ValueError(

@@ -118,6 +118,41 @@ def test_where_the_url_is_lost_the_folder_stays_and_is_gone_on_from(
     assert (fetched(url) / "a").read_text() == "newer", "the URL is what counts again"
 
 
+def test_a_driver_that_dies_in_an_outage_goes_on_from_its_folder(
+    url: str,
+    s3: S3,  # noqa: F811
+) -> None:
+    dead = Mirror(url, local_folder(url))
+    dead.fetch()
+    (dead.folder / "a").write_text("one")
+    dead.sync()
+    (dead.folder / "a").write_text("two, hours later")
+    s3.proxy.faults = Faults(share=1.0, kinds=("denied",))
+    with pytest.raises(StoreLost):
+        dead.sync()
+    s3.proxy.faults = Faults()
+    assert (fetched(url) / "a").read_text() == "two, hours later"
+
+
+def test_after_a_copy_that_succeeded_the_url_is_what_counts(url: str) -> None:
+    dead = Mirror(url, local_folder(url))
+    dead.fetch()
+    (dead.folder / "a").write_text("one")
+    dead.sync()
+    Files(url).write("a", b"another machine's")
+    assert (fetched(url) / "a").read_text() == "another machine's"
+
+
+def test_a_place_that_is_not_empty_is_refused_without_reading_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Files(url).write("precious", b"1")
+    thaw = Thaw(monkeypatch, capsys)
+    line = thaw.refused("search", "unfreeze_timing", "--address", "127.0.0.1:1", "--out", url)
+    assert line == f"--out {url}: is not empty; name a new folder"
+    assert not list(local_folder(url).parent.rglob("precious"))
+
+
 def test_a_name_that_leads_out_is_refused(
     url: str,
     s3: S3,  # noqa: F811

@@ -77,6 +77,11 @@ def test_shared_lengths_end_with_the_metrics_of_separate_runs(tmp_path: Path) ->
     assert num_trained == len({k for n in (1, 2) for k in foresee(spec(n).schedule, facts)}) < 24
 
 
+def test_rungs_begin_at_the_base_length_whatever_the_interval() -> None:
+    sized = study("training_length").sized(Settings(validate_every=20))
+    assert (sized.grace_epochs, sized.max_epochs) == (4, 16)
+
+
 def test_a_longer_run_begins_as_a_shorter_one_up_to_its_cooldown() -> None:
     facts = spec(1).facts(PLACE)
     ways = [foresee(schedule(length), facts) for length in LENGTH.values]

@@ -268,6 +268,44 @@ def test_a_folder_that_is_not_empty_is_not_written_to(tmp_path: Path, thaw: Thaw
     assert os.listdir(tmp_path / "out") == ["precious.txt"]
 
 
+@pytest.mark.parametrize("given", ["--trials=9", "--set=model=resnet18", "--seed=0", "--pareto"])
+def test_an_option_that_resume_would_ignore_is_named(given: str, thaw: Thaw) -> None:
+    line = thaw.refused("search", "--resume", "out", *NO_RAY, given)
+    assert line.startswith(f"{given.split('=')[0]}: cannot be changed by --resume"), line
+    assert line.endswith("allowed beside it: --address"), line
+
+
+@pytest.mark.parametrize("command", [("search", STUDY, *NO_RAY), ("train", STUDY)])
+@pytest.mark.parametrize("out", ["notes.md", "notes.md/out"])
+def test_a_file_in_place_of_a_folder_is_named(
+    command: tuple[str, ...], out: str, tmp_path: Path, thaw: Thaw
+) -> None:
+    (tmp_path / "notes.md").write_text("1")
+    line = thaw.refused(*command, "--out", out, "--store", "store")
+    assert line == f"--out {out}: {tmp_path / 'notes.md'} is no folder; name a new one"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "option", "message"),
+    [
+        ("tpe", "n_startup_trials=ten", "sampler tpe with n_startup_trials=ten: '<' not supported"),
+        ("tpe", "n_ei_candidates=ten", "sampler tpe with n_ei_candidates=ten: invalid literal"),
+        ("nsga2", "mutation_prob=a", "sampler nsga2 with mutation_prob=a: '<=' not supported"),
+    ],
+)
+def test_an_option_that_the_sampler_cannot_use_is_named(
+    sampler: str, option: str, message: str, thaw: Thaw
+) -> None:
+    options = ("--sampler", sampler, "--sampler-set", option)
+    assert thaw.refused("search", STUDY, *NO_RAY, *options).startswith(message)
+
+
+@pytest.mark.parametrize("lr", ["inf", "nan", "0"])
+def test_an_lr_that_is_none_is_named(lr: str, thaw: Thaw) -> None:
+    line = thaw.refused("extend", "results", "--epochs", "9", "--lr", lr)
+    assert line == f"--lr {lr}: must be greater than 0 and finite"
+
+
 def test_a_refused_search_leaves_no_folder(tmp_path: Path, thaw: Thaw) -> None:
     thaw.refused("search", STUDY, *NO_RAY, "--out", "out", "--data", "photos")
     assert os.listdir(tmp_path) == []

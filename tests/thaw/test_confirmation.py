@@ -1,11 +1,16 @@
 """Tests of one schedule against others: scipy as the oracle, and the cases without a spread."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 from scipy import stats
 
+from thaw.confirm import CONFIRM, compare_seeds
 from thaw.confirmation import compare_with
+from thaw.console import PlainConsole
+from thaw.results import Row, Table
 
 BEST = {1: 0.90, 2: 0.92, 3: 0.91, 4: 0.95, 5: 0.93}
 CLOSE = {1: 0.91, 2: 0.90, 3: 0.91, 4: 0.94, 5: 0.94}
@@ -45,3 +50,20 @@ def test_only_seeds_that_both_have_count() -> None:
 def test_equal_values_are_not_better() -> None:
     (found,) = compare_with("a", ["b"], {"a": BEST, "b": BEST}, "max")
     assert not found.is_better and found.difference == 0
+
+
+@pytest.mark.parametrize(("finished", "written"), [((), False), ((0.9,), True)])
+def test_nothing_is_compared_before_a_trial_has_finished(
+    finished: tuple[float, ...], written: bool, tmp_path: Path
+) -> None:
+    rows = {
+        f"0000-seed{seed}": Row("", {"origin": "0000", "seed": seed}, "finished", "", best, best)
+        for seed, best in enumerate(finished)
+    }
+    rows["baseline-seed0"] = Row("", {"origin": "baseline", "seed": 0}, "interrupted")
+    table = Table("val_accuracy", "max", rows, num_trials=4)
+    compare_seeds(table, ["0000", "baseline"], 2, tmp_path, PlainConsole())
+    assert (tmp_path / CONFIRM).exists() == written
+    if written:
+        found = json.loads((tmp_path / CONFIRM).read_text())
+        assert found["values"] == {"0000": {"0": 0.9}, "baseline": {}}

@@ -1,10 +1,15 @@
 """`thaw each`: which runs it makes of a command, and what it does with how they end."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.faults.processes import wait_until
 from tests.thaw.helpers import Thaw
 from thaw.cli import app
 from thaw.each import runs_of
@@ -44,3 +49,41 @@ def test_it_runs_the_command_and_ends_as_it_does(
 )
 def test_bad_input_is_told(arguments: tuple[str, ...], message: str, thaw: Thaw) -> None:
     assert thaw.refused("each", *arguments).startswith(message)
+
+
+SAVES = """
+import signal, sys, time
+from pathlib import Path
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+
+def save(*_):
+    time.sleep(1)
+    out.with_name(f"{out.name}.saved").touch()
+    sys.exit(130)
+
+signal.signal(signal.SIGINT, save)
+out.with_name(f"{out.name}.began").touch()
+time.sleep(60)
+"""
+EACH = """
+import sys
+from thaw import each
+from thaw.cli import main
+each._THAW = (sys.executable, "-c", sys.argv.pop(1))
+main()
+"""
+
+
+@pytest.mark.parametrize(("together", "num"), [((), 1), (("--together",), 2)])
+def test_ctrl_c_waits_until_what_runs_has_saved(
+    together: tuple[str, ...], num: int, tmp_path: Path
+) -> None:
+    rest = (*together, "a=1,2", "search", "--out", tmp_path)
+    command = [sys.executable, "-c", EACH, SAVES, "each", *map(str, rest)]
+    with subprocess.Popen(command, start_new_session=True, stdout=-1, stderr=-1) as process:
+        wait_until(lambda: len(list(tmp_path.glob("*.began"))) == num, 60.0, "its runs")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert len(list(tmp_path.glob("*.saved"))) == num, err
+    assert process.returncode == 130, err
+    assert not (tmp_path / "a-2.began").exists() or num == 2, "the next one is not begun"

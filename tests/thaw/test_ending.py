@@ -10,13 +10,13 @@ from thaw.results import Row, Table
 URL = "s3://bucket/first?endpoint_override=127.0.0.1:9&scheme=http"
 
 
-def table(*statuses: str, halted: str = "") -> Table:
+def table(*statuses: str, halted: str = "", of: int = 2) -> Table:
     rows = {str(n): Row(str(n), {}, status=status) for n, status in enumerate(statuses)}
-    return Table("val_accuracy", "max", rows, halted=halted)
+    return Table("val_accuracy", "max", rows, halted=halted, num_trials=of)
 
 
 def test_results_at_a_url_are_fetched_first(capsys: pytest.CaptureFixture[str]) -> None:
-    end(table("finished"), URL, "again", 1)
+    end(table("finished", of=1), URL, "again")
     out = capsys.readouterr().out
     assert f"thaw fetch '{URL}' --to results/first\n" in out
     assert "  thaw best results/first\n" in out
@@ -28,12 +28,13 @@ def test_results_at_a_url_are_fetched_first(capsys: pytest.CaptureFixture[str]) 
         (table("finished", halted="store x: lost"), 1),
         (table("finished", "interrupted"), 130),
         (table("finished"), 130),  # of two
+        (table(), 130),
         (table("failed", "failed"), 1),
     ],
 )
 def test_the_exit_code_says_how_it_ended(found: Table, code: int) -> None:
     with pytest.raises(typer.Exit) as ended:
-        end(found, "out", "again", 2)
+        end(found, "out", "again")
     assert ended.value.exit_code == code
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from search_spaces.study import study
 from tests.thaw.helpers import Thaw
-from thaw.matrix import is_at_work, working_in
+from thaw.at_work import is_at_work, working_in
+from thaw.matrix import base_lengths
 from thaw.matrix_file import MatrixFile, planned_runs
 from thaw.matrix_status import State, read_states
-from training.errors import UserError
 
 AXES = {
     "strategy": {"none": {}, "gen": {"strategy": "gen_real"}, "poor": {"strategy": "poor"}},
@@ -63,6 +64,13 @@ def test_what_is_on_hold_is_known(tmp_path: Path) -> None:
     path = write(tmp_path, hold=[{"strategy": "gen"}])
     held = [run.item.name for run in planned_runs(MatrixFile.read(path)) if run.held]
     assert held == ["gen-psp", "gen-seg"]
+
+
+def test_the_base_length_of_a_run_is_that_of_its_task(tmp_path: Path) -> None:
+    axes = {"every": {"10": {"validate_every": 10}, "20": {"validate_every": 20}}}
+    runs = planned_runs(MatrixFile.read(write(tmp_path, axes=axes)))
+    found = base_lengths(study("training_length"), [run.item for run in runs])
+    assert found == {"10": 8, "20": 4}
 
 
 @pytest.mark.parametrize(
@@ -144,9 +152,4 @@ def test_what_runs_while_a_process_is_at_work_is_running(results: Path) -> None:
     assert not is_at_work(results)
     with working_in(results):
         assert is_at_work(results) and states(results)["none-seg"].state == "running"
-        with (
-            pytest.raises(UserError, match="another `thaw matrix` is at work"),
-            working_in(results),
-        ):
-            pass
     assert not is_at_work(results)

@@ -197,6 +197,11 @@ def test_a_folder_that_is_too_big_is_told(thaw: Thaw) -> None:
         ((*SEARCH, *PLACES[:2]), "--store results/store: would be lost with the job"),
         ((*SEARCH, *PLACES[2:]), "--out is not given: would be lost with the job"),
         (("--resume", "results/x"), "--resume results/x: would be lost with the job"),
+        (
+            (*SEARCH, *PLACES, "--storage", "sqlite:///x.db"),
+            "--storage sqlite:///x.db: would be lost with the job",
+        ),
+        (("--resume", "s3://b/x", "--trials", "9"), "--trials: cannot be changed by --resume"),
         (PLACES, "submit: name a study, or results with --resume; not both"),
         ((*SEARCH, *PLACES, "--trails", "4"), "No such option"),
         ((*SEARCH, *PLACES, "--trials", "x"), "Invalid value for '--trials'"),
@@ -206,6 +211,14 @@ def test_what_cannot_be_is_told_before_anything_is_sent(
     arguments: tuple[str, ...], message: str, thaw: Thaw
 ) -> None:
     assert message in thaw.refused("submit", *arguments, "--address", "http://nowhere.invalid")
+
+
+def test_a_storage_that_the_job_would_not_find_is_told(
+    thaw: Thaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THAW_STORAGE", "postgresql://user:hush@host/thaw")
+    line = thaw.refused("submit", *SEARCH, *PLACES, "--address", "http://nowhere.invalid")
+    assert line.startswith("THAW_STORAGE: is not passed on to the job; give it by --storage")
 
 
 def test_a_token_that_is_there_turns_tokens_on(

@@ -72,12 +72,13 @@ def stopped_at(
     until: int = 0,
     before_s: float = 0,
     between: bool = False,
+    **phases: int,
 ) -> tuple[int, Worth]:
     """Run a trial of 32 epochs, an hour each, through a scheduler; return its last epoch.
 
     Segments on other data come first, for `before_s`, and after each epoch where `between`.
     """
-    worth = Worth("val_miou", "max", hours_per_point, 8)
+    worth = Worth("val_miou", "max", hours_per_point, 8, phases)
     scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
     watch(scheduler, worth)
     trial_spec = spec(0.1, num_head=30)
@@ -97,6 +98,10 @@ def stopped_at(
 def test_a_trial_ends_at_a_phase_end_where_its_points_are_too_dear() -> None:
     epoch, worth = stopped_at(saturating(), hours_per_point=8)
     assert epoch == 16 and worth.stopped == {"0000"}
+
+
+def test_a_trial_with_another_base_length_is_looked_at_by_it() -> None:
+    assert stopped_at(saturating(), hours_per_point=8, **{"0000": 12})[0] == 12
 
 
 def test_who_pays_more_trains_longer() -> None:

@@ -40,6 +40,13 @@ def test_a_cosine_runs_once_more_with_the_same_optimizer() -> None:
     assert (added.epochs, added.keep_optimizer, added.lr) == (4, True, before.lr)
 
 
+@pytest.mark.parametrize("lr", [None, 1e-4])
+def test_what_began_anew_does_not_begin_anew_in_the_middle(lr: float | None) -> None:
+    longer = extended(schedule(curve=Cosine(), restart=True), 9, FACTS, lr=lr)
+    assert [stage.restart for stage in longer.stages] == [False, True, False]
+    assert Schedule.parse(longer.plain()) == longer
+
+
 def test_an_lr_of_ones_own_is_taken() -> None:
     assert extended(schedule(curve=Constant()), 9, FACTS, lr=1e-4).stages[-1].lr == 1e-4
 

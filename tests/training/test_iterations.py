@@ -86,6 +86,13 @@ def test_an_interval_that_does_not_divide_the_length_is_told(every: object) -> N
         Stage.parse(plain)
 
 
+@pytest.mark.parametrize("field", ["epochs", "segment_iterations"])
+def test_a_length_in_iterations_is_not_overruled_without_a_word(field: str) -> None:
+    plain = {"name": "a", "lr": 1, "iterations": 100, "validate_every": 10, field: 5}
+    with pytest.raises(UserError, match=f"{field}: is not allowed beside iterations"):
+        Stage.parse(plain, "stages.0")
+
+
 def test_a_segment_has_as_many_steps_as_it_says_over_several_passes() -> None:
     task = TinyTask(num=48)
     settings = settings_of(schedule(Constant()))[3]
