@@ -84,7 +84,9 @@ class Pauses(FIFOScheduler):
         return {}
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Let a trial go on that need not pause."""
+        """Let a trial go on that need not pause: before its first epoch there is no value."""
+        if result["epoch"] < 1:
+            return TrialScheduler.CONTINUE
         value = result[self._study.metric] * (1 if self._study.mode == "max" else -1)
         name = trial.config[TRIAL].name
         goes_on = self.pausing.passes(name, self._clock.time(result), value)

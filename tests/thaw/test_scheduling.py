@@ -56,6 +56,15 @@ def test_an_unknown_unit_is_told() -> None:
         Clock(STUDY, "progess")
 
 
+def test_by_cost_no_trial_pauses_in_pretraining() -> None:
+    clock = Clock(STUDY, "cost")
+    assert clock.time(result(3, cost_s=30)) == 3
+    scheduler = Pauses(clock, STUDY, clock.rungs())
+    trial = SimpleNamespace(config={TRIAL: SimpleNamespace(name="0001")})
+    pretrained = {**result(0, cost_s=90), "val_accuracy": math.nan}
+    assert scheduler.on_trial_result(None, trial, pretrained) == "CONTINUE"
+
+
 @pytest.mark.parametrize("value", [0.5, math.nan])
 def test_a_trial_stops_where_it_must_pause(value: float) -> None:
     clock = Clock(STUDY, "epochs")
