@@ -59,6 +59,14 @@ def test_each_run_gained_over_the_resume_point(logs: Path) -> None:
     assert found.loc["best", "reached"] == 10 + 11 and np.isnan(found.loc["flat", "reached"])
 
 
+def test_a_hyperparameter_never_stands_for_a_figure_of_the_report(logs: Path) -> None:
+    (logs / "best" / "params.json").write_text(
+        json.dumps({"epochs": 100, "gain": 9, "lr": 0.1}, indent=2)
+    )
+    found = tables(logs).options.set_index("run").loc["best"]
+    assert (found["epochs"], found["epochs_param"], found["lr"]) == (12, 100, 0.1)
+
+
 def test_which_verdict_held_when(logs: Path) -> None:
     said = tables(logs).verdicts
     kinds = {run: list(part["verdict"]) for run, part in said.groupby("run")}
