@@ -137,3 +137,18 @@ def test_a_resume_point_past_the_end_and_an_unknown_metric_are_told(logs: Path) 
         tables(logs, resume=99)
     with pytest.raises(LogError, match=r"unknown metric 'iou'; found: .*val_iou"):
         compute(read_logs([logs]), Options(metric="iou"))
+
+
+def test_a_metric_of_which_less_is_better_is_refused(logs: Path) -> None:
+    """Else the run whose loss grew most would be the one to take."""
+    with pytest.raises(LogError, match="val_loss: by its name less of it is better"):
+        tables(logs, metric="val_loss")
+
+
+def test_values_in_per_cent_are_refused(logs: Path) -> None:
+    for file in logs.rglob("metrics.csv"):
+        head, *rows = file.read_text().splitlines()
+        cells = [row.split(",") for row in rows]
+        file.write_text("\n".join([head, *(f"{n},{100 * float(v)},{w}" for n, v, w in cells)]))
+    with pytest.raises(LogError, match=r"val_iou: 40 is not in \[0, 1\]"):
+        tables(logs)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.logs import LogError, Logs
+from analysis.metrics import direction
 from analysis.selection import Curves, select
 from thaw.plateau.options import Options
 from training.monitor import Verdict, gain, level, stuck_since, verdicts
@@ -57,7 +58,11 @@ class Tables:
 
 
 def compute(logs: Logs, options: Options) -> Tables:
-    """Return the tables; raise `LogError` where the runs have no resume point in common."""
+    """Return the tables.
+
+    Raises `LogError` where the runs have no resume point in common, or the metric is not one that
+    the monitor's rules can judge: in [0, 1], more is better.
+    """
     known = sorted(map(str, logs.points["metric"].unique()))
     for name in (options.metric, options.loss):
         if name not in known:
@@ -67,6 +72,7 @@ def compute(logs: Logs, options: Options) -> Tables:
         points, last = _joined(points, options.before)
         options = replace(options, resume=last)
     curves = select(points, logs.runs.index, options.metric)
+    _check_metric(curves, options.metric)
     stuck = _stuck(curves, options)
     losses = select(points, logs.runs.index, options.loss)
     rows, said = [], []
@@ -101,6 +107,16 @@ def compute(logs: Logs, options: Options) -> Tables:
     table.insert(7, _AS_GOOD, best["gain"] - table["gain"] <= _CERTAIN * apart)
     columns = ["run", "step", "verdict", "because", "advice"]
     return Tables(stuck, table, pd.DataFrame(said, columns=columns), _drawn(curves))
+
+
+def _check_metric(curves: Curves, metric: str) -> None:
+    if direction(metric) == "min":
+        raise LogError(f"{metric}: by its name less of it is better; this report needs more")
+    outside = curves.values[(curves.values < 0) | (curves.values > 1)]
+    if outside.size:
+        raise LogError(
+            f"{metric}: {outside[0]:g} is not in [0, 1], which the monitor's rules are for"
+        )
 
 
 def _joined(points: pd.DataFrame, before: str) -> tuple[pd.DataFrame, int]:
