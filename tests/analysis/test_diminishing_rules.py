@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.diminishing.options import Options
-from analysis.diminishing.tables import compute
+from analysis.diminishing.tables import Tables, compute
 from analysis.logs import LogError
 from tests.analysis.by_hand import LINE, OPTIONS, Points, logs_of, moved, tables_of, up_to
 
@@ -134,6 +134,23 @@ def test_a_gain_smaller_than_noise_is_marked() -> None:
     assert table.phases["within_noise"].all(), table.phases
     steep = tables_of({"a": list(zip(steps, values["run0"] + steps, strict=True))})
     assert not steep.phases["within_noise"].any()
+
+
+@pytest.mark.parametrize(
+    ("gain", "remark"), [(1.3, "one run"), (0.8, "the total gain is within noise")]
+)
+def test_the_noise_of_a_total_is_that_of_its_two_ends(gain: float, remark: str) -> None:
+    """What one phase gains by chance at an end that it shares, the next one loses."""
+    values = np.random.default_rng(0).normal(0, 0.5, 40)
+    values[[0, -1]] = 0
+    options = replace(OPTIONS, phases=(1, 14, 27, 40))
+
+    def tables(total: float) -> Tables:
+        rising = values + np.linspace(0, total, 40)
+        return tables_of({"a": list(zip(np.arange(1.0, 41.0), rising, strict=True))}, options)
+
+    noise = tables(0).phases["noise"].iloc[0]
+    assert set(tables(gain * noise).recommendations["remark"]) == {remark}
 
 
 def test_hours_come_from_the_clock_of_the_log() -> None:
