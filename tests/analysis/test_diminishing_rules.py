@@ -203,6 +203,23 @@ def test_the_standard_phases_are_for_runs_of_that_length() -> None:
 
 
 @pytest.mark.parametrize(
+    ("length", "target", "cause"),
+    [
+        (160e3, None, "and the runs do not reach 320k as in the standard plan"),
+        (1e6, None, "and the runs go on for more than twice the 320k of the standard plan"),
+        (400e3, 500e3, "and the target is not the 320k of the standard plan"),
+    ],
+)
+def test_why_the_phases_are_not_the_standard_ones(
+    length: float, target: float | None, cause: str
+) -> None:
+    points: Points = [(step, step) for step in np.arange(10e3, length + 1, 10e3).tolist()]
+    plan = tables_of({"a": points}, Options(draws=10, target=target)).plan
+    (said,) = [sentence for sentence in plan.chosen if "--phases" in sentence]
+    assert said.startswith(f"No --phases were given, {cause}: ")
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (Options(metric="val_scor"), "unknown metric 'val_scor' (did you mean 'val_score'?)"),
