@@ -165,7 +165,7 @@ def _costs(means: pd.DataFrame, envelope: pd.DataFrame, plan: Plan) -> pd.DataFr
     rows: list[tuple[object, ...]] = []
     for row in envelope.to_dict("records"):
         loss = sign * (top["value"] - row["value"])
-        lost = max(0.0, row["hours"] - top["hours"])
+        lost = np.maximum(0.0, row["hours"] - top["hours"])
         choice = "this length instead of the best"
         rows.append((choice, row["length"], row["value"], top["value"], loss, lost))
     for kept in envelope.to_dict("records"):

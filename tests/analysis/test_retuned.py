@@ -1,16 +1,18 @@
 """Length with the schedule tuned anew, and the labels and plans of a matrix, from logs by hand."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.diminishing.options import Options
 from analysis.diminishing.report import report
 from analysis.diminishing.runs import COMPLETE, FAILED, PENDING
 from analysis.diminishing.tables import Tables, compute
-from analysis.logs import read_logs
+from analysis.logs import Logs, read_logs
 
 GAINS = {("cosine", 1): 0.50, ("cosine", 2): 0.56, ("poly", 1): 0.52, ("poly", 2): 0.53}
 
@@ -50,7 +52,7 @@ def write_table(folder: Path, rows: list[dict[str, object]]) -> None:
 
 
 @pytest.fixture
-def lengths(tmp_path: Path) -> Tables:
+def logs(tmp_path: Path) -> Logs:
     folder = tmp_path / "search"
     rows: list[dict[str, object]] = []
     for number, ((curve, length), last) in enumerate(GAINS.items()):
@@ -60,7 +62,12 @@ def lengths(tmp_path: Path) -> Tables:
     write_run(folder, "0009", 1, 0.99, status="stopped")
     rows.append({"folder": "0009", "lr_curve": "cosine", "length": 2, "status": "stopped"})
     write_table(folder, rows)
-    return compute(read_logs([folder]), Options(metric="val_miou"))
+    return read_logs([folder])
+
+
+@pytest.fixture
+def lengths(logs: Logs) -> Tables:
+    return compute(logs, Options(metric="val_miou"))
 
 
 def test_the_envelope_takes_the_best_schedule_of_each_length(lengths: Tables) -> None:
@@ -93,6 +100,12 @@ def test_what_wrong_choices_cost(lengths: Tables) -> None:
     assert costs["schedule tuned at length 1", 2] == pytest.approx(0.03)
     assert costs["schedule tuned at length 2", 1] == pytest.approx(0.02)
     assert costs["worst: lr_curve cosine", 1] == pytest.approx(0.02)
+
+
+def test_hours_that_the_log_does_not_tell_are_not_none(logs: Logs) -> None:
+    timeless = replace(logs, points=logs.points.assign(wall_s=np.nan))
+    costs = compute(timeless, Options(metric="val_miou")).retuned.costs
+    assert costs["hours_lost"].isna().all(), costs
 
 
 def test_three_groups_give_an_interval_over_them(tmp_path: Path) -> None:
