@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.bootstrap import interval, resampled_means
 from analysis.diminishing.plan import Plan
@@ -22,7 +23,6 @@ LENGTH = "param:length"
 _PARAM = "param:"
 _SEEDS = frozenset({"param:seed", "param:random_seed"})
 _ENDED = frozenset({"", "finished", "done"})
-_TWO_SIDED = {90.0: 1.645, 95.0: 1.96, 99.0: 2.576}
 _ENVELOPE = [
     *("length", "steps", "schedule", "value", "interval", "interval_from"),
     *("num_runs", "num_schedules", "hours"),
@@ -153,8 +153,7 @@ def _interval(chosen: pd.DataFrame, plan: Plan) -> tuple[str, str]:
     noise = float(np.sqrt(np.mean(chosen["noise"] ** 2) / len(chosen)))
     if not np.isfinite(noise):
         return "", ""
-    nearest = min(_TWO_SIDED, key=lambda known: abs(known - level))
-    mean, half = float(chosen["value"].mean()), _TWO_SIDED[nearest] * noise
+    mean, half = float(chosen["value"].mean()), special.ndtri(0.5 + level / 200) * noise
     return f"[{mean - half:.6g}, {mean + half:.6g}]", "noise of the curve"
 
 

@@ -108,6 +108,15 @@ def test_hours_that_the_log_does_not_tell_are_not_none(logs: Logs) -> None:
     assert costs["hours_lost"].isna().all(), costs
 
 
+def test_the_noise_of_the_curve_is_shown_at_the_level_that_was_asked_for(logs: Logs) -> None:
+    def width(level: float) -> float:
+        found = compute(logs, Options(metric="val_miou", level=level)).retuned.envelope
+        low, high = json.loads(found["interval"][0])
+        return float(high - low)
+
+    assert width(80) / width(90) == pytest.approx(1.28155 / 1.64485, rel=1e-3)
+
+
 def test_three_groups_give_an_interval_over_them(tmp_path: Path) -> None:
     folder = tmp_path / "search"
     names = [f"{group}-{length}" for group in "abc" for length in (1, 2)]
