@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.readers.thaw_results import THAW
+
 Floats = npt.NDArray[np.float64]
 _LR = re.compile(r"(^|[/_.\s])(lr|learning[_ ]?rate)([/.\s-].*|_?\d+)?$", re.IGNORECASE)
 _SAME_CLOCK = 2.0
@@ -40,6 +42,8 @@ class Curve:
     """The greatest."""
     step_s: float = float("nan")
     """Seconds for each step, evaluations included; NaN where the log has no times."""
+    sums_devices: bool = False
+    """Whether these are device-seconds, as in the results of thaw."""
 
     def __post_init__(self) -> None:
         if self.steps.ndim != 1 or self.steps.shape != self.values.shape:
@@ -61,6 +65,14 @@ class Curve:
     def goodness(self) -> Floats:
         """Return the values, turned such that more is better."""
         return self.sign * self.values
+
+    def device_hours(self, target: float, num_devices: int) -> float:
+        """Return the device-hours from the last step to `target` on so many devices.
+
+        NaN where the log has no times. Device-seconds know already how many devices there are.
+        """
+        seconds = self.step_s * (target - float(self.steps[-1]))
+        return (1 if self.sums_devices else num_devices) * seconds / 3600
 
     def until(self, step: float) -> Curve:
         """Return the curve up to `step`, that step included."""
@@ -106,7 +118,14 @@ def read_curves(
         repeated = bool(facts.get("merged_points", 0) >= _STARTED_AGAIN * num_points[name])
         lr = _rate_at(curve, rates.get(str(name)))
         status = str(facts.get("status", "") or "")
-        yield replace(curve, lr=lr, status=status, repeated=repeated, step_s=_step_s(part))
+        yield replace(
+            curve,
+            lr=lr,
+            status=status,
+            repeated=repeated,
+            step_s=_step_s(part),
+            sums_devices=str(facts.get("kind", "")) == THAW.kind,
+        )
 
 
 def _step_s(part: pd.DataFrame) -> float:

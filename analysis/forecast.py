@@ -71,8 +71,9 @@ def forecast(
     """Forecast a curve to the step `target`, which lies after its last.
 
     `pool` has the scores of other runs. `min_gain`, in the unit of the metric, is the gain whose
-    probability is asked for; `num_devices` is what the run occupies. Nothing is predicted from
-    fewer than 5 evaluations since the last restart, nor of a constant metric.
+    probability is asked for; `num_devices` is what the run occupies, where its clock does
+    not tell. Nothing is predicted from fewer than 5 evaluations since the last restart, nor of a
+    constant metric.
     """
     flags = flags_of(curve, target)
     known: dict[str, Any] = {"run": curve.run, "target_step": target, "flags": flags}
@@ -91,7 +92,7 @@ def forecast(
     if hi80 - lo80 > np.ptp(curve.values):
         known["flags"] = (*flags, WIDE)
     gain = float(ahead.gains[-1])
-    hours = num_devices * curve.step_s * (target - seen) / 3600
+    hours = curve.device_hours(target, num_devices)
     return Forecast(
         **known,
         predicted=float(curve.sign * (ahead.level + gain)) + 0.0,  # not -0.0

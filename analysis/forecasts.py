@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,7 +100,8 @@ def _forecasts(
         own = curve.run in tested.runs
         pool = pool_of(tested.without(curve.run)) if own else shared
         found.append(forecast(curve, target, pool, min_gain=min_gain, num_devices=num_devices))
-    return Forecasts(tuple(found), tested, _notes(tested, found))
+    notes = (*_notes(tested, found), *_about_devices(seen, num_devices))
+    return Forecasts(tuple(found), tested, notes)
 
 
 def _reached(curve: Curve, target: float) -> Forecast:
@@ -132,3 +133,12 @@ def _notes(tested: BackTest, found: Sequence[Forecast]) -> tuple[str, ...]:
             f"median error {ours:.3g} against {others[best]:.3g}."
         )
     return tuple(notes)
+
+
+def _about_devices(curves: Sequence[Curve], num_devices: int) -> Iterator[str]:
+    num = sum(curve.sums_devices for curve in curves)
+    if num and num_devices > 1:
+        yield (
+            f"{num} runs are results of thaw, whose seconds are device-seconds: --devices is not "
+            "for them."
+        )

@@ -1,7 +1,8 @@
 """How the parts of a run become one curve for each metric.
 
-A step that is logged twice keeps its later value: later in the file, or in the later file. Values
-that are not finite, or beyond 1e100, become NaN; -1 in an average precision or recall means "not
+A step that is logged twice keeps its later value: later in the file, or in the later file. Of a run
+that resumed and ended earlier, what lies beyond is left out: see `analysis.abandoned`. Values that
+are not finite, or beyond 1e100, become NaN; -1 in an average precision or recall means "not
 measured", as COCO's tools write it, and is left out. Seconds go on over a restart, without the
 pause.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from analysis.abandoned import kept
 from analysis.part import Curve, Floats, Part, last_of_each
 
 _SINCE_1970_S = 1e8
@@ -32,6 +34,7 @@ class Joined:
 
     curves: dict[str, Curve] = field(default_factory=dict)
     num_merged: int = 0
+    num_abandoned: int = 0
     num_thinned: dict[str, int] = field(default_factory=dict)
     num_not_finite: dict[str, int] = field(default_factory=dict)
     num_unmeasured: dict[str, int] = field(default_factory=dict)
@@ -41,14 +44,14 @@ def join(parts: Sequence[Part]) -> Joined:
     """Join the parts of a run, the later ones last."""
     joined = Joined(num_merged=sum(part.num_merged for part in parts))
     pieces = [part.curves() for part in parts]
-    shifts = _shifts(pieces)
+    shifts, dated = _shifts(pieces), any(map(_has_dates, pieces))
     for name in sorted({name for piece in pieces for name in piece}):
         found = [
             _shifted(piece[name], shift)
             for piece, shift in zip(pieces, shifts, strict=True)
             if name in piece
         ]
-        curve = _measured(joined, name, found[0] if len(found) == 1 else Curve.joined(found))
+        curve = _measured(joined, name, _without_abandoned(joined, found, dated))
         if len(curve.step):
             places = last_of_each(curve.step)
             if places is not None:
@@ -61,6 +64,15 @@ def join(parts: Sequence[Part]) -> Joined:
         for name, num in part.num_thinned.items():
             joined.num_thinned[name] = joined.num_thinned.get(name, 0) + num
     return joined
+
+
+def _without_abandoned(joined: Joined, parts: Sequence[Curve], dated: bool) -> Curve:
+    curve = parts[0] if len(parts) == 1 else Curve.joined(parts)
+    places = kept(curve, [len(part.step) for part in parts], dated=dated)
+    if places is None:
+        return curve
+    joined.num_abandoned += int(len(places) - np.count_nonzero(places))
+    return curve.take(places)
 
 
 def _measured(joined: Joined, name: str, curve: Curve) -> Curve:

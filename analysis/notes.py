@@ -31,6 +31,7 @@ class Notes:
     """Counts by run or file, as they are met."""
 
     merged: dict[str, int] = field(default_factory=dict)
+    abandoned: dict[str, int] = field(default_factory=dict)
     anew: dict[str, str] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
@@ -49,6 +50,8 @@ class Notes:
         first = run.contents[0].source.name
         if joined.num_merged:
             self.merged[name] = joined.num_merged
+        if joined.num_abandoned:
+            self.abandoned[name] = joined.num_abandoned
         if run.anew:
             self.anew[name] = ""
         for source, num_more in run.copies:
@@ -85,6 +88,9 @@ class Notes:
         """Return what is worth saying."""
         return [
             *_counted("points repeated a step of their run: the later value was kept", self.merged),
+            *_counted(
+                "points of a run that resumed and ended before them were left out", self.abandoned
+            ),
             *_listed("begun again in a later file that went further, which was kept", self.anew),
             *_counted("lines could not be read and were left out", self.broken),
             *_listed("in several files, and read from one", self.copies),

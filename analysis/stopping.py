@@ -37,8 +37,7 @@ def outlook(curve: Curve, target: float, pool: Pool, *, num_devices: int = 1) ->
     """Return what going on from the end of `curve` to the step `target` would bring and cost."""
     found = forecast(curve, target, pool, num_devices=num_devices)
     gain = found.expected_gain if found.can_tell else None
-    hours = num_devices * curve.step_s * (target - float(curve.steps[-1])) / 3600
-    return Outlook(gain, hours)
+    return Outlook(gain, curve.device_hours(target, num_devices))
 
 
 @dataclass(frozen=True)

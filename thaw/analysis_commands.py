@@ -78,7 +78,9 @@ def forecast(
     min_gain: Annotated[
         float, typer.Option(help="Gain whose probability is told, in the metric's unit.")
     ] = 0.0,
-    devices: Annotated[int, typer.Option(min=1, help="Devices that a run occupies.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices that a run occupies; results of thaw say it.")
+    ] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Say where runs will be at a later step, how sure that is, and what it would gain."""

@@ -24,9 +24,10 @@ def recommendations_table(
     A length keeps a share where its kept share, rounded to whole per cent, is no smaller. Where
     there is no gain at all, the shortest length is enough.
     """
-    rows = list(_recommended(EVERYTHING, EVERYTHING, totals, plan))
+    rows = list(_recommended(EVERYTHING, EVERYTHING, totals, gains, plan))
     for label, group, chosen in members(gains, runs, groups):
-        rows += _recommended(label, group, totals_of(gains.of(chosen), plan), plan)
+        found = gains.of(chosen)
+        rows += _recommended(label, group, totals_of(found, plan), found, plan)
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else [])
 
 
@@ -40,7 +41,9 @@ def members(
             yield label, str(group), (known[label] == group).to_numpy()
 
 
-def _recommended(scope: str, group: str, totals: Totals, plan: Plan) -> Iterator[dict[str, object]]:
+def _recommended(
+    scope: str, group: str, totals: Totals, gains: Gains, plan: Plan
+) -> Iterator[dict[str, object]]:
     intervals = shown_intervals(totals.kept_interval())
     gained = np.concatenate([[0.0], np.cumsum(totals.means)])
     for place, share in enumerate(plan.options.shares):
@@ -57,7 +60,7 @@ def _recommended(scope: str, group: str, totals: Totals, plan: Plan) -> Iterator
             "interval": "" if at is None else intervals[at],
             "gain": np.nan if at is None else gained[at],
             "num_runs": int(totals.num_runs.min()),
-            "remark": _remark(totals),
+            "remark": _remark(totals, gains),
         }
 
 
@@ -70,14 +73,28 @@ def _shortest(totals: Totals, share: float) -> int | None:
     return int(np.flatnonzero(np.round(totals.kept) >= np.round(share))[0])
 
 
-def _remark(totals: Totals) -> str:
+def _remark(totals: Totals, gains: Gains) -> str:
     if np.isnan(totals.total):
         return "no complete run has values at all phase ends"
     if totals.total <= 0:
         return "no gain over these phases"
-    if totals.total < np.sqrt(np.sum(totals.noise**2)):
+    if totals.total < _noise_of_total(gains):
         return "the total gain is within noise"
     return "one run" if totals.num_runs.min() == 1 else ""
+
+
+def _noise_of_total(gains: Gains) -> float:
+    """Return what a total gain must reach to be told from noise.
+
+    An evaluation between two phases ends one and begins the next: its noise counts only as far as
+    the two are means over different runs. Runs of unknown noise add none.
+    """
+    counted = gains.of(gains.complete)
+    has = np.isfinite(counted.gains)
+    shares = np.pad(has / np.maximum(has.sum(axis=0), 1), ((0, 0), (1, 1)))
+    weights = np.diff(shares, axis=1)  # (runs, ends): of the value there, in the total
+    variances = np.nan_to_num(counted.noise) ** 2 / 2  # the noise of a gain is that of two values
+    return float(np.sqrt(np.sum(variances[:, None] * weights**2)))
 
 
 def cost_table(totals: Totals, gains: Gains, plan: Plan) -> pd.DataFrame:

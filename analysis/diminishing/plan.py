@@ -129,6 +129,7 @@ def _ends(
     standard_target = options.target in (None, STANDARD_ENDS[-1])
     if standard_target and STANDARD_ENDS[-1] <= length <= 2 * STANDARD_ENDS[-1]:
         return STANDARD_ENDS, STANDARD_BASE, []
+    cause = _why_not_standard(length, standard_target)
     length = options.target or length
     quarters = [length * q / _QUARTERS for q in (1, 2, 3, 4)]
     snapped = [_snapped(quarter, length, curves) for quarter in quarters]
@@ -139,10 +140,19 @@ def _ends(
         ends,
         ends[0],
         [
-            f"No --phases were given, and the runs do not reach 320k as in the standard plan: the "
-            f"phases end near the quarters of {shown_step(length)} ({names})."
+            f"No --phases were given, and {cause}: the phases end near the quarters of "
+            f"{shown_step(length)} ({names})."
         ],
     )
+
+
+def _why_not_standard(length: float, standard_target: bool) -> str:
+    standard = shown_step(STANDARD_ENDS[-1])
+    if not standard_target:
+        return f"the target is not the {standard} of the standard plan"
+    if length < STANDARD_ENDS[-1]:
+        return f"the runs do not reach {standard} as in the standard plan"
+    return f"the runs go on for more than twice the {standard} of the standard plan"
 
 
 def _usual_length(curves: Curves, stopped: frozenset[str]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.bootstrap import interval, resampled_means
 from analysis.diminishing.plan import Plan
@@ -20,9 +21,10 @@ from analysis.logs import Logs
 LENGTH = "param:length"
 """Hyperparameter that says how long a schedule is."""
 _PARAM = "param:"
+_FEWEST = 3
+"""Groups, or else runs: of fewer there is no interval by the bootstrap."""
 _SEEDS = frozenset({"param:seed", "param:random_seed"})
 _ENDED = frozenset({"", "finished", "done"})
-_TWO_SIDED = {90.0: 1.645, 95.0: 1.96, 99.0: 2.576}
 _ENVELOPE = [
     *("length", "steps", "schedule", "value", "interval", "interval_from"),
     *("num_runs", "num_schedules", "hours"),
@@ -43,6 +45,8 @@ class Retuned:
     """Columns: choice, length, value (what it gave), best (the best at this length, or of all
     lengths), loss (positive is worse), hours_lost (spent beyond those of the best length; NaN where
     it does not apply)."""
+    apart: tuple[float, ...] = ()
+    """Lengths at which the schedules have no group in common: each is on its own."""
 
 
 def retuned(logs: Logs, runs: pd.DataFrame, plan: Plan) -> Retuned:
@@ -50,11 +54,13 @@ def retuned(logs: Logs, runs: pd.DataFrame, plan: Plan) -> Retuned:
     ended = _ended(logs, runs)
     if ended.empty or ended["length"].nunique() < 2:
         return Retuned(pd.DataFrame(columns=_ENVELOPE), pd.DataFrame(columns=_COSTS))
-    means = _means(ended, plan)
+    compared = _comparable(ended)
+    means = _means(compared)
     envelope = pd.DataFrame(
-        [_best_at(length, part, ended, plan) for length, part in means.groupby("length")]
+        [_best_at(length, part, compared, plan) for length, part in means.groupby("length")]
     )
-    return Retuned(envelope[_ENVELOPE], _costs(means, envelope, plan))
+    apart = tuple(map(float, sorted(set(compared.loc[~compared["shared"], "length"]))))
+    return Retuned(envelope[_ENVELOPE], _costs(means, envelope, plan), apart)
 
 
 def best_of(table: pd.DataFrame, plan: Plan) -> pd.Series:
@@ -101,30 +107,44 @@ def _hours(logs: Logs) -> dict[str, float]:
     return {str(run): float(hours) for run, hours in seconds.items()}
 
 
-def _means(ended: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Return the mean of each schedule at each length, over the groups that all of them have.
+def _comparable(ended: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs by which the schedules of a length are compared: of groups that all have.
 
     A schedule that lacks a group would be compared on easier or harder data: it is left out where
-    others at its length have more.
+    others at its length have more. Where those that are left have no group in common, all their
+    runs stay, and are not `shared`.
     """
-    grouped = ended.groupby(["length", "schedule"], sort=True)
-    table = grouped.agg(
+    num_groups = ended.groupby(["length", "schedule"])["group"].transform("nunique")
+    most = num_groups.groupby(ended["length"]).transform("max")
+    found = ended[num_groups == most]
+    num_having = found.groupby(["length", "group"])["schedule"].transform("nunique")
+    shared = num_having == found.groupby("length")["schedule"].transform("nunique")
+    found = found.assign(shared=shared)
+    return found[shared | ~shared.groupby(found["length"]).transform("any")]
+
+
+def _means(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of each schedule at each length over its groups, which weigh the same."""
+    by_group = compared.groupby(["length", "schedule", "group"], as_index=False).agg(
         value=("value", "mean"),
         steps=("steps", "median"),
         hours=("hours", "mean"),
         num_runs=("value", "size"),
-        num_groups=("group", "nunique"),
-    ).reset_index()
-    most = table.groupby("length")["num_groups"].transform("max")
-    return table[table["num_groups"] == most]
+    )
+    return by_group.groupby(["length", "schedule"], as_index=False).agg(
+        value=("value", "mean"),
+        steps=("steps", "median"),
+        hours=("hours", "mean"),
+        num_runs=("num_runs", "sum"),
+    )
 
 
 def _best_at(
-    length: object, part: pd.DataFrame, ended: pd.DataFrame, plan: Plan
+    length: object, part: pd.DataFrame, compared: pd.DataFrame, plan: Plan
 ) -> dict[str, object]:
     best = best_of(part, plan)
-    chosen = ended[(ended["length"] == length) & (ended["schedule"] == best["schedule"])]
-    shown, source = _interval(chosen, plan)
+    chosen = compared[(compared["length"] == length) & (compared["schedule"] == best["schedule"])]
+    shown, source = _interval(chosen, float(best["value"]), plan)
     return {
         "length": length,
         "steps": best["steps"],
@@ -138,23 +158,21 @@ def _best_at(
     }
 
 
-def _interval(chosen: pd.DataFrame, plan: Plan) -> tuple[str, str]:
+def _interval(chosen: pd.DataFrame, mean: float, plan: Plan) -> tuple[str, str]:
     """Return the interval of the mean, and what it is from: runs, or the noise of one curve."""
     level = plan.options.level
-    if chosen["group"].nunique() >= 3 or len(chosen) >= 3:
-        clusters = chosen["group"] if chosen["group"].nunique() >= 3 else chosen["run"]
-        numbers = clusters.astype("category").cat.codes.to_numpy().astype(np.int64)
+    by_group = chosen.groupby("group")["value"].mean()
+    values = by_group if len(by_group) >= _FEWEST else chosen["value"]
+    if len(values) >= _FEWEST:
         rng = np.random.default_rng(plan.options.seed)
-        values = chosen["value"].to_numpy(np.float64)[:, None]
-        low, high = interval(
-            resampled_means(values, numbers, rng, plan.options.draws), level / 100
-        )[0]
+        around = (values - values.mean() + mean).to_numpy(np.float64)[:, None]
+        draws = resampled_means(around, np.arange(len(values)), rng, plan.options.draws)
+        low, high = interval(draws, level / 100)[0]
         return f"[{low:.6g}, {high:.6g}]", f"{len(chosen)} runs"
     noise = float(np.sqrt(np.mean(chosen["noise"] ** 2) / len(chosen)))
     if not np.isfinite(noise):
         return "", ""
-    nearest = min(_TWO_SIDED, key=lambda known: abs(known - level))
-    mean, half = float(chosen["value"].mean()), _TWO_SIDED[nearest] * noise
+    half = special.ndtri(0.5 + level / 200) * noise
     return f"[{mean - half:.6g}, {mean + half:.6g}]", "noise of the curve"
 
 
@@ -165,7 +183,7 @@ def _costs(means: pd.DataFrame, envelope: pd.DataFrame, plan: Plan) -> pd.DataFr
     rows: list[tuple[object, ...]] = []
     for row in envelope.to_dict("records"):
         loss = sign * (top["value"] - row["value"])
-        lost = max(0.0, row["hours"] - top["hours"])
+        lost = np.maximum(0.0, row["hours"] - top["hours"])
         choice = "this length instead of the best"
         rows.append((choice, row["length"], row["value"], top["value"], loss, lost))
     for kept in envelope.to_dict("records"):

@@ -46,6 +46,7 @@ def retuned_section(tables: Tables) -> Section:
         f"The best value at each length over the schedules that were trained to their end there. "
         f"Best of all: {value(best['value'])} at length {best['length']:g} ({best['schedule']}). "
         "The best of several noisy values is biased upward, the more so the more there are."
+        f"{_apart(tables)}"
     )
     blocks: list[Block] = [
         Text(told),
@@ -55,6 +56,16 @@ def retuned_section(tables: Tables) -> Section:
         grid("wrong_choices", found.costs, costs, most),
     ]
     return Section(title, tuple(blocks))
+
+
+def _apart(tables: Tables) -> str:
+    if not tables.retuned.apart:
+        return ""
+    lengths = ", ".join(f"{length:g}" for length in tables.retuned.apart)
+    return (
+        f" But at length {lengths} no combination of labels has runs of all these schedules: the "
+        "best there may only be the one on the easiest data."
+    )
 
 
 def _chart(tables: Tables) -> Chart:

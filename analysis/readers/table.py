@@ -21,8 +21,21 @@ def is_table(head: Head, layout: Callable[[Sequence[str]], Layout] = Layout.of) 
     if len(columns) < 2 or not axes.has_axis:
         return False
     axis = columns.index(axes.step or axes.epoch)
+    return any(
+        len(row) == len(columns) and cell_number(row[axis]) is not None for row in _sample(head)
+    )
+
+
+def _sample(head: Head) -> Iterator[list[str]]:
+    """Yield the first rows below the header, without those that are no record."""
     rows = csv.reader(head.lines[1:], delimiter=head.delimiter)
-    return any(len(row) == len(columns) and cell_number(row[axis]) is not None for row in rows)
+    while True:
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            continue
 
 
 def records(file: LogFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -152,8 +165,7 @@ def read_table(
     head = Head.of(file.path)
     found = records(file, head.delimiter)
     _, header = next(found, (0, []))
-    sample = list(csv.reader(head.lines[1:], delimiter=head.delimiter))
-    table = Table(file, header, layout([clean(name) for name in header]), sample)
+    table = Table(file, header, layout([clean(name) for name in header]), list(_sample(head)))
     for number, cells in found:
         row = table.row(number, cells)
         if row is not None:

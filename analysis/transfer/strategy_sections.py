@@ -149,9 +149,10 @@ def _within(tables: Tables) -> list[Block]:
         )
     if tables.gain_since_head.num_with:
         gain = shown_contrast(tables, tables.gain_since_head)
+        end = "its best value" if tables.trials.options.value == "best" else "its end"
         items.append(
-            f"From the last epoch of the head alone to its best value a finished trial gained "
-            f"{gain}, in {tables.gain_since_head.num_with:,} trials: unfreezing together with "
+            f"From the last epoch of the head alone to {end} a finished trial gained {gain}, in "
+            f"{tables.gain_since_head.num_with:,} trials: unfreezing together with "
             "longer training, since no trial went on with the head alone."
         )
     return [Items(tuple(items))] if items else []

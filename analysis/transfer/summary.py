@@ -159,12 +159,18 @@ def caution(tables: Tables) -> str:
         return ""
     text = "Means are over finished trials only: those that were stopped "
     if math.isnan(stopping.behind):
-        text += "have no finished trial to compare with"
-    else:
-        behind = f"{unit.gain(abs(stopping.behind)).lstrip('+')} {unit.name}".strip()
-        side = "behind" if stopping.behind > 0 else "ahead of"
-        text += f"were {behind} {side} the finished ones at the same epoch"
-    return f"{text}, so a poor choice looks better here than it is."
+        return f"{text}have no finished trial to compare with, so whom that favours is not known."
+    if not stopping.behind:
+        return f"{text}were as good as the finished ones at the same epoch."
+    gap = f"{unit.gain(abs(stopping.behind)).lstrip('+')} {unit.name}".strip()
+    side, effect = (
+        ("behind", "a poor choice looks better")
+        if stopping.behind > 0
+        else ("ahead of", "a choice that was stopped often may look worse")
+    )
+    return (
+        f"{text}were {gap} {side} the finished ones at the same epoch, so {effect} here than it is."
+    )
 
 
 def next_step(tables: Tables) -> str:

@@ -180,6 +180,23 @@ def test_a_run_of_unknown_noise_counts_as_noisy_as_the_others() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("gain", "remark"), [(1.3, "one run"), (0.8, "the total gain is within noise")]
+)
+def test_the_noise_of_a_total_is_that_of_its_two_ends(gain: float, remark: str) -> None:
+    """What one phase gains by chance at an end that it shares, the next one loses."""
+    values = np.random.default_rng(0).normal(0, 0.5, 40)
+    values[[0, -1]] = 0
+    options = replace(OPTIONS, phases=(1, 14, 27, 40))
+
+    def tables(total: float) -> Tables:
+        rising = values + np.linspace(0, total, 40)
+        return tables_of({"a": list(zip(np.arange(1.0, 41.0), rising, strict=True))}, options)
+
+    noise = tables(0).phases["noise"].iloc[0]
+    assert set(tables(gain * noise).recommendations["remark"]) == {remark}
+
+
 def test_hours_come_from_the_clock_of_the_log() -> None:
     logs = logs_of({"a": LINE})
     timed = replace(logs, points=logs.points.assign(wall_s=logs.points["step"] * 360))
@@ -238,6 +255,23 @@ def test_the_standard_phases_are_for_runs_of_that_length() -> None:
     plan = tables_of({"a": points}, Options(draws=10)).plan
     assert plan.ends == (90_000, 160_000, 240_000, 320_000)
     assert (plan.base, plan.fast_peak, plan.slow_peak) == (80_000, 200_000, 400_000)
+
+
+@pytest.mark.parametrize(
+    ("length", "target", "cause"),
+    [
+        (160e3, None, "and the runs do not reach 320k as in the standard plan"),
+        (1e6, None, "and the runs go on for more than twice the 320k of the standard plan"),
+        (400e3, 500e3, "and the target is not the 320k of the standard plan"),
+    ],
+)
+def test_why_the_phases_are_not_the_standard_ones(
+    length: float, target: float | None, cause: str
+) -> None:
+    points: Points = [(step, step) for step in np.arange(10e3, length + 1, 10e3).tolist()]
+    plan = tables_of({"a": points}, Options(draws=10, target=target)).plan
+    (said,) = [sentence for sentence in plan.chosen if "--phases" in sentence]
+    assert said.startswith(f"No --phases were given, {cause}: ")
 
 
 @pytest.mark.parametrize(

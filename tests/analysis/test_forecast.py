@@ -272,6 +272,26 @@ def from_logs(**options: float) -> Forecasts:
     return forecast_logs(*logs(), "acc", maximize=True, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("kind", "ratio"), [("csv", 4), ("thaw", 1)])
+def test_device_seconds_are_not_multiplied_by_devices(kind: str, ratio: int) -> None:
+    """Results of thaw sum the seconds of all devices."""
+    points, runs = logs()
+    timed = points.assign(wall_s=90 * points["step"])
+
+    def per_hour(num_devices: int) -> tuple[float, tuple[str, ...]]:
+        known = runs.assign(kind=kind)
+        found = forecast_logs(timed, known, "acc", maximize=True, to=80, num_devices=num_devices)
+        assert found.runs[0].gain_per_hour is not None
+        return found.runs[0].gain_per_hour, found.notes
+
+    (one, notes), (four, with_four) = per_hour(1), per_hour(4)
+    assert one == pytest.approx(ratio * four)
+    said = (
+        "2 runs are results of thaw, whose seconds are device-seconds: --devices is not for them."
+    )
+    assert (said in with_four, said in notes) == (kind == "thaw", False), with_four
+
+
 def test_forecasts_of_logs_are_in_the_order_of_the_names() -> None:
     found = from_logs(to=80).runs
     assert [f.run for f in found] == ["run000", "run001"]

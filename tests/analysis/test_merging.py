@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,10 @@ def test_the_later_value_of_a_step_is_kept(pieces: list[list[tuple[float, float]
     oracle = {step: value for piece in pieces for step, value in piece}
     found = join([part(*piece) for piece in pieces])
     curve = found.curves["loss"]
-    assert curve.step.tolist() == sorted(oracle)
-    assert curve.value.tolist() == [oracle[step] for step in sorted(oracle)]
-    assert found.num_merged == sum(map(len, pieces)) - len(oracle)
+    left = sorted(oracle) if not found.num_abandoned else curve.step.tolist()
+    assert curve.step.tolist() == left
+    assert curve.value.tolist() == [oracle[step] for step in left]
+    assert found.num_merged == sum(map(len, pieces)) - found.num_abandoned - len(left)
 
 
 @given(rows=st.lists(st.tuples(st.integers(0, 9), st.sets(st.sampled_from("abc"), min_size=1))))
@@ -65,8 +67,11 @@ def test_metrics_that_come_in_changing_company_keep_their_order(
         found.add(Row(float(step), dict.fromkeys(sorted(metrics), float(place))))
         for metric in metrics:
             oracle.setdefault(metric, {})[step] = float(place)
-    curves = join([found]).curves
-    assert {name: dict(zip(c.step, c.value, strict=True)) for name, c in curves.items()} == oracle
+    done = join([found])
+    for name, curve in done.curves.items():
+        left = curve.step.tolist() if done.num_abandoned else sorted(oracle[name])
+        expected = [oracle[name][step] for step in left]
+        assert (curve.step.tolist(), curve.value.tolist()) == (left, expected)
 
 
 def test_a_resumed_log_goes_before_what_it_repeats(tmp_path: Path) -> None:
@@ -77,6 +82,68 @@ def test_a_resumed_log_goes_before_what_it_repeats(tmp_path: Path) -> None:
     assert logs.notes == (
         "2 points repeated a step of their run: the later value was kept: a (2).",
     )
+
+
+def steps_of(rows: Iterable[float]) -> list[float]:
+    found = join([part(*((step, 0.0) for step in rows))])
+    return found.curves["loss"].step.tolist()
+
+
+def test_a_run_that_resumed_and_ended_earlier_ends_there(tmp_path: Path) -> None:
+    rows = [(10, 5), (20, 4), (30, 3), (40, 9), (20, 2), (30, 1)]
+    logs = read(tmp_path, {"a.csv": CSV + "".join(f"{s},{v}\n" for s, v in rows)})
+    assert curves(logs) == {"loss": [(10, 5), (20, 2), (30, 1)]}
+    assert logs.notes[1] == (
+        "1 points of a run that resumed and ended before them were left out: a (1)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([10, 30, 20, 40, 50], "the file is not sorted"),
+        ([50, 40, 30, 20, 10] * 2, "the file is sorted backwards, twice"),
+        ([10, 20, 10, 20, 30, 40, 30, 40, 50, 60, 50], "two processes write to the file"),
+        ([10, 20, 30, 40, 50, 20], "one step was evaluated again"),
+        ([10, 20, 30, 40, 50, 25, 35], "the steps are others"),
+    ],
+)
+def test_nothing_is_given_up_where(rows: list[float], why: str) -> None:
+    assert steps_of(rows) == sorted(set(rows)), why
+
+
+def test_a_run_may_resume_and_end_earlier_more_than_once() -> None:
+    once = [*range(100), *range(50, 80), *range(60, 70)]
+    assert steps_of(once) == list(range(70))
+    assert steps_of([*once, *range(65, 90)]) == list(range(90))
+
+
+def test_a_metric_that_is_logged_more_rarely_is_cut_by_its_own_steps() -> None:
+    found = Part()
+    for step in (*range(10, 101, 10), *range(60, 81, 10)):
+        rare = {"acc": 0.5} if step % 30 == 0 else {}
+        found.add(Row(float(step), {"loss": 1.0, **rare}))
+    found.add(Row(3.0, {"by epoch": 1.0}))
+    ends = {name: curve.step[-1] for name, curve in join([found]).curves.items()}
+    assert ends == {"loss": 80, "acc": 90, "by epoch": 3}
+
+
+def test_a_later_file_that_ended_earlier_ends_the_run() -> None:
+    first, later = part(*((n, 1.0) for n in range(9))), part(*((n, 2.0) for n in range(4, 7)))
+    assert list(joined(first, later)) == list(range(7))
+
+
+def test_files_of_single_evaluations_give_nothing_up() -> None:
+    found = [part((step, 0.5)) for step in (1, 2, 3, 4, 5, 6, 2, 3)]
+    assert list(joined(*found)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_of_files_that_are_written_at_one_time_none_ends_the_run() -> None:
+    first = part(*((n, 1.0) for n in range(9)), wall_s=1.7e9)
+    beside = part(*((n, 2.0) for n in range(5)), wall_s=1.7e9)
+    assert list(joined(first, beside)) == list(range(9))
+    later = part(*((n, 2.0) for n in range(5)), wall_s=1.8e9)
+    assert list(joined(first, later)) == list(range(5))
 
 
 def test_the_order_of_steps_in_a_file_does_not_matter(tmp_path: Path) -> None:

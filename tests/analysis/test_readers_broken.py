@@ -59,6 +59,16 @@ def test_a_file_that_cannot_be_used_is_named(
     assert reason(tmp_path, "bad.x", data).startswith(expected)
 
 
+def test_a_table_whose_first_row_has_an_endless_cell_is_named(tmp_path: Path) -> None:
+    data = f"step,loss\n1,{'9' * 200_000}\n"
+    assert reason(tmp_path, "bad.csv", data).startswith("a table without")
+
+
+def test_an_endless_cell_costs_its_row_only(tmp_path: Path) -> None:
+    logs = read(tmp_path, {"log": f"step,note,loss\n1,{'x' * 200_000},3\n2,a,2\n3,b,1\n"})
+    assert (curves(logs), logs.runs["broken_lines"].item()) == ({"loss": [(2, 2), (3, 1)]}, 1)
+
+
 def test_an_event_file_of_88_bytes_is_named(tmp_path: Path) -> None:
     data = records(Event(wall_time=1.7e9, file_version="brain.Event:2"))
     data += records(Event(wall_time=1.7e9 + 1))

@@ -1,16 +1,19 @@
 """Length with the schedule tuned anew, and the labels and plans of a matrix, from logs by hand."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.diminishing.options import Options
 from analysis.diminishing.report import report
 from analysis.diminishing.runs import COMPLETE, FAILED, PENDING
 from analysis.diminishing.tables import Tables, compute
-from analysis.logs import read_logs
+from analysis.document import Text
+from analysis.logs import Logs, read_logs
 
 GAINS = {("cosine", 1): 0.50, ("cosine", 2): 0.56, ("poly", 1): 0.52, ("poly", 2): 0.53}
 
@@ -50,7 +53,7 @@ def write_table(folder: Path, rows: list[dict[str, object]]) -> None:
 
 
 @pytest.fixture
-def lengths(tmp_path: Path) -> Tables:
+def logs(tmp_path: Path) -> Logs:
     folder = tmp_path / "search"
     rows: list[dict[str, object]] = []
     for number, ((curve, length), last) in enumerate(GAINS.items()):
@@ -60,7 +63,12 @@ def lengths(tmp_path: Path) -> Tables:
     write_run(folder, "0009", 1, 0.99, status="stopped")
     rows.append({"folder": "0009", "lr_curve": "cosine", "length": 2, "status": "stopped"})
     write_table(folder, rows)
-    return compute(read_logs([folder]), Options(metric="val_miou"))
+    return read_logs([folder])
+
+
+@pytest.fixture
+def lengths(logs: Logs) -> Tables:
+    return compute(logs, Options(metric="val_miou"))
 
 
 def test_the_envelope_takes_the_best_schedule_of_each_length(lengths: Tables) -> None:
@@ -95,6 +103,21 @@ def test_what_wrong_choices_cost(lengths: Tables) -> None:
     assert costs["worst: lr_curve cosine", 1] == pytest.approx(0.02)
 
 
+def test_hours_that_the_log_does_not_tell_are_not_none(logs: Logs) -> None:
+    timeless = replace(logs, points=logs.points.assign(wall_s=np.nan))
+    costs = compute(timeless, Options(metric="val_miou")).retuned.costs
+    assert costs["hours_lost"].isna().all(), costs
+
+
+def test_the_noise_of_the_curve_is_shown_at_the_level_that_was_asked_for(logs: Logs) -> None:
+    def width(level: float) -> float:
+        found = compute(logs, Options(metric="val_miou", level=level)).retuned.envelope
+        low, high = json.loads(found["interval"][0])
+        return float(high - low)
+
+    assert width(80) / width(90) == pytest.approx(1.28155 / 1.64485, rel=1e-3)
+
+
 def test_three_groups_give_an_interval_over_them(tmp_path: Path) -> None:
     folder = tmp_path / "search"
     names = [f"{group}-{length}" for group in "abc" for length in (1, 2)]
@@ -110,6 +133,46 @@ def test_three_groups_give_an_interval_over_them(tmp_path: Path) -> None:
     assert found["interval_from"].tolist() == ["3 runs", "3 runs"]
     low, high = json.loads(found["interval"][1])
     assert low < found["value"][1] < high and found["value"][1] == pytest.approx(0.529)
+
+
+def compared(folder: Path, values: dict[str, float]) -> Logs:
+    """Logs of trials `schedule-group-length`, and the value with which each ended."""
+    rows: list[dict[str, object]] = []
+    for name, value in values.items():
+        schedule, group, length = name.split("-")[:3]
+        write_run(folder, name, int(length), value)
+        rows.append({"folder": name, "lr_curve": schedule, "data": group, "length": int(length)})
+    write_table(folder, rows)
+    write_search(folder, {name: {"data": name.split("-")[1]} for name in values})
+    return read_logs([folder])
+
+
+def test_schedules_are_compared_on_the_groups_that_all_of_them_have(tmp_path: Path) -> None:
+    values = {"a-x-1": 0.9, "a-y-1": 0.5, "b-y-1": 0.6, "b-z-1": 0.5, "a-y-2": 0.7}
+    found = compute(compared(tmp_path, values), Options(metric="val_miou")).retuned
+    row = found.envelope.set_index("length").loc[1]
+    assert (row["schedule"], row["num_runs"]) == ("lr_curve b", 1)
+    assert row["value"] == pytest.approx(0.599) and found.apart == ()
+
+
+def test_a_group_counts_once_however_many_runs_it_has(tmp_path: Path) -> None:
+    values = {"a-x-1": 0.9, "a-x-1-again": 0.91, "a-y-1": 0.5, "b-x-1": 0.8, "b-y-1": 0.7}
+    logs = compared(tmp_path, values | {"a-x-2": 0.7})
+    found = compute(logs, Options(metric="val_miou")).retuned.envelope
+    assert (found["schedule"][0], found["value"][0]) == ("lr_curve b", pytest.approx(0.749))
+
+
+def test_where_no_group_is_common_it_is_said(tmp_path: Path) -> None:
+    values = {"a-x-1": 0.9, "b-y-1": 0.6, "a-x-2": 0.8, "b-x-2": 0.7}
+    logs, options = compared(tmp_path, values), Options(metric="val_miou")
+    assert compute(logs, options).retuned.apart == (1,)
+    [section] = [
+        section
+        for section in report(logs, options, date(2026, 1, 1)).sections
+        if section.title == "Length with the schedule tuned anew"
+    ]
+    texts = [block.text for block in section.blocks if isinstance(block, Text)]
+    assert any("at length 1 no combination of labels" in text for text in texts), texts
 
 
 def write_search(folder: Path, planned: dict[str, dict[str, str]]) -> None:

@@ -84,6 +84,33 @@ def test_stopped_trials_are_compared_at_the_same_epoch() -> None:
     assert "a poor choice looks better here than it is" in document_of(logs).summary
 
 
+@pytest.mark.parametrize(
+    ("final", "until", "said"),
+    [
+        (
+            1.3,
+            6,
+            "ahead of the finished ones at the same epoch, so a choice that was stopped often",
+        ),
+        (0.46, 6, "behind the finished ones at the same epoch, so a poor choice looks better here"),
+        (0.46, 0, "have no finished trial to compare with, so whom that favours is not known"),
+    ],
+)
+def test_what_stopping_does_to_the_means_is_said_as_it_is(
+    final: float, until: int, said: str
+) -> None:
+    stopped = {"x": 2, "unfreeze_epoch": 1, "status": "stopped"}
+    finished = {"a": ({"x": 1, "unfreeze_epoch": 1}, trial(1, 0.9)[6 if not until else 0 :])}
+    logs = search(finished | {"b": (stopped, trial(1, final, until=until or 6))})
+    assert said in document_of(logs).summary
+
+
+@pytest.mark.parametrize(("value", "said"), [("best", "to its best value"), ("last", "to its end")])
+def test_the_gain_since_the_head_is_that_of_the_value_that_counts(value: str, said: str) -> None:
+    text = markdown(document_of(timing_search(), replace(OPTIONS, value=value)))
+    assert f"From the last epoch of the head alone {said} a finished trial gained" in text
+
+
 def test_an_epoch_of_everything_is_compared_with_one_of_the_head() -> None:
     found = compute(timing_search(), OPTIONS).epoch_cost
     assert found.difference == pytest.approx(0.5)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.thaw.cyclic_results import SECONDS, TASK, Search
 from tests.thaw.helpers import Thaw
-from thaw.cyclic.claims import CONFIRMED, REFUTED, UNKNOWN, verdict
+from thaw.cyclic.claims import AGREES, CONFIRMED, REFUTED, UNKNOWN, verdict
 from thaw.cyclic.options import Options
 from thaw.cyclic.reading import read_trials
 from thaw.cyclic.tables import Tables, compute
@@ -146,6 +146,22 @@ def test_the_sources_expectations_beside_what_was_measured(search: Search) -> No
 )
 def test_an_interval_is_judged_by_the_range(low: float, high: float, expected: str) -> None:
     assert verdict(8, 15, low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (34.0, 36.0, AGREES),
+        (30.0, 35.0, AGREES),
+        (25.0, 45.0, UNKNOWN),
+        (35.0, 36.0, REFUTED),
+        (math.nan, math.nan, UNKNOWN),
+    ],
+)
+def test_a_single_figure_agrees_with_a_narrow_interval_that_holds_it(
+    low: float, high: float, expected: str
+) -> None:
+    assert verdict(34.87, 34.87, low, high) == expected
 
 
 def test_the_report_is_written_whole(search: Search, thaw: Thaw, tmp_path: Path) -> None:

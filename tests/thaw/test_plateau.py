@@ -59,6 +59,14 @@ def test_each_run_gained_over_the_resume_point(logs: Path) -> None:
     assert found.loc["best", "reached"] == 10 + 11 and np.isnan(found.loc["flat", "reached"])
 
 
+def test_a_hyperparameter_never_stands_for_a_figure_of_the_report(logs: Path) -> None:
+    (logs / "best" / "params.json").write_text(
+        json.dumps({"epochs": 100, "gain": 9, "lr": 0.1}, indent=2)
+    )
+    found = tables(logs).options.set_index("run").loc["best"]
+    assert (found["epochs"], found["epochs_param"], found["lr"]) == (12, 100, 0.1)
+
+
 def test_which_verdict_held_when(logs: Path) -> None:
     said = tables(logs).verdicts
     kinds = {run: list(part["verdict"]) for run, part in said.groupby("run")}
@@ -158,3 +166,18 @@ def test_a_resume_point_past_the_end_and_an_unknown_metric_are_told(logs: Path) 
         tables(logs, resume=99)
     with pytest.raises(LogError, match=r"unknown metric 'iou'; found: .*val_iou"):
         compute(read_logs([logs]), Options(metric="iou"))
+
+
+def test_a_metric_of_which_less_is_better_is_refused(logs: Path) -> None:
+    """Else the run whose loss grew most would be the one to take."""
+    with pytest.raises(LogError, match="val_loss: by its name less of it is better"):
+        tables(logs, metric="val_loss")
+
+
+def test_values_in_per_cent_are_refused(logs: Path) -> None:
+    for file in logs.rglob("metrics.csv"):
+        head, *rows = file.read_text().splitlines()
+        cells = [row.split(",") for row in rows]
+        file.write_text("\n".join([head, *(f"{n},{100 * float(v)},{w}" for n, v, w in cells)]))
+    with pytest.raises(LogError, match=r"val_iou: 40 is not in \[0, 1\]"):
+        tables(logs)

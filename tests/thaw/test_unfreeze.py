@@ -215,6 +215,15 @@ def test_where_the_moment_matters_not_the_report_does_not_say_it_does() -> None:
 def test_a_search_without_moments_still_is_a_report() -> None:
     document = document_of(modes(6))
     assert "When to unfreeze: cannot tell" in document.summary
+    assert "No rule can be named: the best moment is not known." in document.summary
+
+
+def test_that_no_rule_held_is_not_told_as_heads_that_were_too_short() -> None:
+    """Within three epochs the metric still changes by more than any threshold."""
+    trials = {f"{n}": ({"unfreeze_epoch": n, "x": n}, trial(n, 0.8 + n / 100)) for n in (1, 3)}
+    document = document_of(search(trials))
+    assert "Recommended: unfreeze after 3 epochs" in document.summary
+    assert "No rule can be named: none held on a head that trained on" in document.summary
     assert "No rule can be named" in document.summary
 
 

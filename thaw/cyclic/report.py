@@ -8,7 +8,7 @@ from datetime import date
 
 from analysis.document import Document
 from thaw.cyclic import sections
-from thaw.cyclic.claims import CONFIRMED, REFUTED, UNKNOWN
+from thaw.cyclic.claims import AGREES, CONFIRMED, REFUTED, UNKNOWN
 from thaw.cyclic.gains import WHOLE
 from thaw.cyclic.options import Options
 from thaw.cyclic.reading import FIRST, Trial
@@ -75,8 +75,14 @@ def _gained(tables: Tables, options: Options) -> list[str]:
 
 def _expected(tables: Tables) -> str:
     found = tables.claims["verdict"].value_counts()
-    told = (f"{found.get(name, 0)} {name}" for name in (CONFIRMED, REFUTED))
-    return f"Of the source's expectations {', '.join(told)}, {found.get(UNKNOWN, 0)} not told."
+    shown = {
+        CONFIRMED: "confirmed",
+        AGREES: "in agreement",
+        REFUTED: "refuted",
+        UNKNOWN: "not told",
+    }
+    told = (f"{found.get(name, 0)} {words}" for name, words in shown.items())
+    return f"Of the source's expectations {', '.join(told)}."
 
 
 def _records(tables: Tables) -> list[dict[str, object]]:

@@ -9,14 +9,21 @@ from collections import Counter
 from analysis.document import Block, Chart, Items, Picture, Section, Text
 from analysis.plots import bars, scatter
 from analysis.shown import Shown, counts, grid, numbers, words
-from thaw.cyclic.claims import CONFIRMED, REFUTED
+from thaw.cyclic.claims import AGREES, CONFIRMED, NARROW, REFUTED
 from thaw.cyclic.options import Options
 from thaw.cyclic.tables import Tables
 from thaw.face_strips import dsr_ends, strip
 from training.cyclic import Cyclic
 from training.gates import Gates
 
-_MARKS = {CONFIRMED: "good", REFUTED: "bad", "go_on": "good", "retrain": "bad", "stop": "weak"}
+_MARKS = {
+    CONFIRMED: "good",
+    AGREES: "good",
+    REFUTED: "bad",
+    "go_on": "good",
+    "retrain": "bad",
+    "stop": "weak",
+}
 _RESOLUTION = {"resolution": counts("px")}
 
 
@@ -225,7 +232,9 @@ def claims(tables: Tables, options: Options) -> Section:
     )
     text = (
         "Confirmed: the whole interval lies in the source's range. Refuted: it lies apart from it. "
-        "Else it cannot be told." + (drawn if config.preset == "sample" else "")
+        f"Agrees: the source names a single figure, and an interval of {NARROW:g} points or less "
+        "holds it, as narrow as any range it gives of an accuracy. Else it cannot be told."
+        + (drawn if config.preset == "sample" else "")
     )
     return Section(
         "Expectations of the source", (Text(text), grid("claims", table, shown, options.max_rows))

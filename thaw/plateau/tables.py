@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.logs import LogError, Logs
+from analysis.metrics import direction
 from analysis.selection import Curves, select
 from thaw.plateau.options import Options
 from training.monitor import Verdict, gain, level, stuck_since, verdicts
 
 _CERTAIN = 2.0
+_AS_GOOD = "as_good"
 _PARAMETER = "param:"
 _FILE = "param:schedule"  # which only says where the schedule is
 
@@ -47,7 +49,8 @@ class Tables:
     options: pd.DataFrame
     """A row for each run, the largest gain first: run, epochs, level, gain, error, real (more than
     noise), reached (the step at which the target was), as_good (as the first, within noise),
-    verdict (the last that calls for something), then its hyperparameters."""
+    verdict (the last that calls for something), then its hyperparameters, with `_param` where one
+    has the name of such a column."""
     verdicts: pd.DataFrame
     """run, step, verdict, because, advice."""
     drawn: pd.DataFrame
@@ -55,7 +58,11 @@ class Tables:
 
 
 def compute(logs: Logs, options: Options) -> Tables:
-    """Return the tables; raise `LogError` where the runs have no resume point in common."""
+    """Return the tables.
+
+    Raises `LogError` where the runs have no resume point in common, or the metric is not one that
+    the monitor's rules can judge: in [0, 1], more is better.
+    """
     known = sorted(map(str, logs.points["metric"].unique()))
     for name in (options.metric, options.loss):
         if name not in known:
@@ -65,6 +72,7 @@ def compute(logs: Logs, options: Options) -> Tables:
         points, last = _joined(points, options.before)
         options = replace(options, resume=last)
     curves = select(points, logs.runs.index, options.metric)
+    _check_metric(curves, options.metric)
     stuck = _stuck(curves, options)
     losses = select(points, logs.runs.index, options.loss)
     not_finite = _not_finite(points, options.loss)
@@ -81,7 +89,8 @@ def compute(logs: Logs, options: Options) -> Tables:
             losses_before=loss[: len(stuck.steps)],
             pace=options.pace,
         )
-        rows.append(_row(run, steps, since, stuck, found, options) | _parameters(logs, run))
+        row = _row(run, steps, since, stuck, found, options)
+        rows.append(row | _parameters(logs, run, {*row, _AS_GOOD}))
         said += [
             {
                 "run": run,
@@ -97,9 +106,19 @@ def compute(logs: Logs, options: Options) -> Tables:
     table = pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
     best = table.iloc[0]
     apart = np.hypot(table["error"], best["error"])
-    table.insert(7, "as_good", best["gain"] - table["gain"] <= _CERTAIN * apart)
+    table.insert(7, _AS_GOOD, best["gain"] - table["gain"] <= _CERTAIN * apart)
     columns = ["run", "step", "verdict", "because", "advice"]
     return Tables(stuck, table, pd.DataFrame(said, columns=columns), _drawn(curves))
+
+
+def _check_metric(curves: Curves, metric: str) -> None:
+    if direction(metric) == "min":
+        raise LogError(f"{metric}: by its name less of it is better; this report needs more")
+    outside = curves.values[(curves.values < 0) | (curves.values > 1)]
+    if outside.size:
+        raise LogError(
+            f"{metric}: {outside[0]:g} is not in [0, 1], which the monitor's rules are for"
+        )
 
 
 def _joined(points: pd.DataFrame, before: str) -> tuple[pd.DataFrame, int]:
@@ -195,11 +214,14 @@ def _row(
     }
 
 
-def _parameters(logs: Logs, run: str) -> dict[str, object]:
+def _parameters(logs: Logs, run: str, taken: Container[str]) -> dict[str, object]:
+    """Return the hyperparameters by their names, with `_param` where a name is `taken`."""
     said = logs.runs.loc[run]
-    names = [str(name) for name in said.index if str(name).startswith(_PARAMETER)]
-    names = [name for name in names if name != _FILE]
-    return {name.removeprefix(_PARAMETER): said[name] for name in names}
+    columns = [str(name) for name in said.index if str(name).startswith(_PARAMETER)]
+    names = {name: name.removeprefix(_PARAMETER) for name in columns if name != _FILE}
+    return {
+        f"{name}_param" if name in taken else name: said[column] for column, name in names.items()
+    }
 
 
 def _drawn(curves: Curves) -> pd.DataFrame:

@@ -101,10 +101,13 @@ def _is_told(by_epoch: pd.DataFrame) -> bool:
 
 def rule_told(tables: Tables) -> str:
     """Say which rule would have found the moment, as YAML for a stage."""
-    if tables.rules.empty:
-        return "No rule can be named: no head trained on as far as the best moment."
-    assert tables.moments is not None
+    if tables.moments is None:
+        return "No rule can be named: the best moment is not known."
     best = int(tables.moments.epochs[tables.moments.best])
+    if tables.rules.empty:
+        if any(len(records) >= best for records in tables.heads.longest().values()):
+            return "No rule can be named: none held on a head that trained on to the best moment."
+        return "No rule can be named: no head trained on as far as the best moment."
     row, unit = tables.rules.iloc[0], tables.search.trials.unit
     cost = with_interval(row["cost"], row["interval"], lambda v: unit.gain(v).lstrip("+"))
     return (
