@@ -87,14 +87,18 @@ def _noise_of_total(gains: Gains) -> float:
     """Return what a total gain must reach to be told from noise.
 
     An evaluation between two phases ends one and begins the next: its noise counts only as far as
-    the two are means over different runs. Runs of unknown noise add none.
+    the two are means over different runs. Runs of unknown noise count as the others do; NaN where
+    that of none is known.
     """
     counted = gains.of(gains.complete)
     has = np.isfinite(counted.gains)
     shares = np.pad(has / np.maximum(has.sum(axis=0), 1), ((0, 0), (1, 1)))
     weights = np.diff(shares, axis=1)  # (runs, ends): of the value there, in the total
-    variances = np.nan_to_num(counted.noise) ** 2 / 2  # the noise of a gain is that of two values
-    return float(np.sqrt(np.sum(variances[:, None] * weights**2)))
+    known = counted.noise[np.isfinite(counted.noise)] ** 2
+    others = known.mean() if len(known) else np.nan
+    squares = np.where(np.isfinite(counted.noise), counted.noise**2, others)
+    # the noise of a gain is that of two values
+    return float(np.sqrt(np.sum(squares[:, None] / 2 * weights**2)))
 
 
 def cost_table(totals: Totals, gains: Gains, plan: Plan) -> pd.DataFrame:

@@ -180,6 +180,16 @@ def test_a_run_of_unknown_noise_counts_as_noisy_as_the_others() -> None:
     )
 
 
+def test_a_run_of_unknown_noise_makes_no_total_surer() -> None:
+    wavy = [(step, value + 0.1 * (-1) ** place) for place, (step, value) in enumerate(LINE)]
+    runs = {"a": wavy, "b": [wavy[0], wavy[1], wavy[3], wavy[5]], "c": wavy}
+    plain = tables_of(dict.fromkeys("abc", wavy))
+    num_sd = OPTIONS.noise * 1.1 * plain.totals.total / float(plain.phases["noise"].iloc[0])
+    for known in (dict.fromkeys("abc", wavy), runs):
+        found = tables_of(known, replace(OPTIONS, noise=num_sd))
+        assert set(found.recommendations["remark"]) == {"the total gain is within noise"}
+
+
 @pytest.mark.parametrize(
     ("gain", "remark"), [(1.3, "one run"), (0.8, "the total gain is within noise")]
 )
