@@ -31,6 +31,7 @@ from trainables.slot import Assignment
 from trainables.spec import TrialSpec
 from training.errors import UserError
 from training.plain_files import read_json
+from training.settings import Place
 from training.store import Store
 from training.walk import foresee
 
@@ -137,6 +138,7 @@ def _make_room(folder: Path, described: dict[str, Any]) -> None:
         raise UserError(
             f"--out {folder}: is not empty, and not an earlier run of this; name another"
         )
+    check_place(before.get("place"), Place(**described["place"]), f"--out {folder}")
     check_links(folder)
     for name in described["list"]:
         shutil.rmtree(folder / name, ignore_errors=True)

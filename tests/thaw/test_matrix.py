@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import yaml
 from search_spaces.study import study
 from tests.thaw.helpers import Thaw
 from thaw.at_work import is_at_work, working_in
+from thaw.lists import _make_room
 from thaw.matrix import base_lengths
 from thaw.matrix_file import MatrixFile, planned_runs
 from thaw.matrix_status import State, read_states
+from thaw.results import write_search
+from training.errors import UserError
+from training.settings import Place
 
 AXES = {
     "strategy": {"none": {}, "gen": {"strategy": "gen_real"}, "poor": {"strategy": "poor"}},
@@ -125,6 +130,19 @@ def results(tmp_path: Path) -> Path:
         writer.writeheader()
         writer.writerows({**row, "last_val_miou": 0.5} for row in rows)
     return folder
+
+
+def test_a_list_goes_on_on_devices_like_its_own_only(tmp_path: Path) -> None:
+    described = {"list": {"a": {"seed": 0}}, "place": asdict(Place())}
+    (tmp_path / "a").mkdir()
+    on_gpu = described | {"place": asdict(Place(device="cuda"))}
+    write_search(tmp_path, on_gpu)
+    with pytest.raises(UserError, match=r"--out .*: its segments were trained with device cuda"):
+        _make_room(tmp_path, described)
+    assert (tmp_path / "a").exists()
+    write_search(tmp_path, described)
+    _make_room(tmp_path, described)
+    assert not (tmp_path / "a").exists()
 
 
 def states(folder: Path) -> dict[str, State]:
