@@ -18,6 +18,7 @@ from rich.text import Text
 from analysis.files import write_report
 from analysis.range_test import RULES, range_test_document
 from thaw.lr_picture import PICTURE, picture
+from thaw.mirror import folder_of
 from thaw.pictures import write_picture
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -55,6 +56,7 @@ def lr_find(
     """
     if not lowest < highest:
         raise UserError(f"--from {lowest:g}: must be lower than --to {highest:g}")
+    folder_of(str(out))  # before anything is trained
     place = Place(device="cuda" if torch.cuda.is_available() else "cpu", num_threads=num_threads)
     facts = spec.facts(place)
     num = _num_before(spec) if after is None else after

@@ -169,6 +169,12 @@ def test_best_of_a_search_without_values_says_so(trained: Path, thaw: Thaw) -> N
     assert thaw.refused("best", folder) == f"{folder}: no trial has a value of val_accuracy yet"
 
 
+def test_best_is_not_written_over_a_file(trained: Path, thaw: Thaw) -> None:
+    folder, file = results(trained, first=0.9), trained / "a file"
+    file.touch()
+    assert f"--out {file}: {file} is no folder" in thaw.refused("best", folder, "--out", file)
+
+
 def test_best_of_a_search_without_trials_says_so(trained: Path, thaw: Thaw) -> None:
     folder = results(trained)
     assert thaw.refused("best", folder) == f"{folder}: no trial has a value of val_accuracy yet"

@@ -134,6 +134,12 @@ def test_a_loss_that_never_falls_is_drawn(smoothed: tuple[float, ...]) -> None:
     assert picture(found, {"valley": None}, "head").startswith(b"\x89PNG")
 
 
+def test_lr_find_writes_over_no_file(tmp_path: Path, thaw: Thaw) -> None:
+    (tmp_path / "file").touch()
+    line = thaw.refused("lr-find", "unfreeze_timing", "--out", tmp_path / "file")
+    assert "is no folder; name a new one" in line
+
+
 def test_lr_find_takes_other_groups(tmp_path: Path, thaw: Thaw) -> None:
     path = write_yaml(tmp_path, SHORT)
     code, _, err = thaw(
