@@ -374,8 +374,9 @@ def main() -> None:
         if message is None:
             raise
         from thaw.console import harmless
+        from training.hidden import hidden_urls
 
-        line = harmless(" ".join(message.splitlines()))
+        line = harmless(hidden_urls(" ".join(message.splitlines())))
         typer.echo(line and f"thaw: {line}", err=True)
         code = _BAD_INPUT
     if code == _INTERRUPTED:

@@ -53,7 +53,7 @@ def each(
             raise typer.Exit(code if code > 0 else _SIGNALLED - code)
 
 
-def runs_of(setting: str, command: Sequence[str]) -> dict[Path, list[str]]:
+def runs_of(setting: str, command: Sequence[str]) -> dict[str, list[str]]:
     """Return the folder of each value, and the arguments of its run.
 
     Raises `UserError` where there are no values, one comes twice, or the command has no --out.
@@ -67,35 +67,45 @@ def runs_of(setting: str, command: Sequence[str]) -> dict[Path, list[str]]:
     if command.count(_OUT) != 1 or command[-1] == _OUT:
         raise UserError("each: the command needs one --out FOLDER; each value gets one below it")
     at = command.index(_OUT) + 1
-    out = Path(command[at])
+    out, question, query = command[at].partition("?")  # a URL may have one
     runs = {}
     for value in values:
-        folder = out / f"{key}-{value}"
-        arguments = [*command[:at], str(folder), *command[at + 1 :], "--set", f"{key}={value}"]
+        folder = f"{out.rstrip('/')}/{key}-{value}{question}{query}"
+        arguments = [*command[:at], folder, *command[at + 1 :], "--set", f"{key}={value}"]
         runs[folder] = arguments
     return runs
 
 
-def _in_order(runs: dict[Path, list[str]]) -> list[int]:
+def _in_order(runs: dict[str, list[str]]) -> list[int]:
     codes = []
     for folder, arguments in runs.items():
-        typer.echo(f"\n{folder.name}: thaw {' '.join(arguments)}")
+        typer.echo(f"\n{_name(folder)}: thaw {' '.join(arguments)}")
         codes.append(subprocess.Popen([*_THAW, *arguments]).wait())
         if codes[-1]:
             break
     return codes
 
 
-def _together(runs: dict[Path, list[str]]) -> list[int]:
+def _together(runs: dict[str, list[str]]) -> list[int]:
     """Start all, and wait for all of them."""
     started = []
     for folder, arguments in runs.items():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.log").open("w", encoding="utf-8") as log:
+        path = _log_of(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as log:
             process = subprocess.Popen([*_THAW, *arguments], stdout=log, stderr=log)
         started.append(process)
-        typer.echo(f"{folder.name}: see {folder}.log")
+        typer.echo(f"{_name(folder)}: see {path}")
     return [process.wait() for process in started]
+
+
+def _log_of(folder: str) -> Path:
+    """Return where the log of a run goes: beside its folder, and of a URL below this one."""
+    return Path(f"results/{_name(folder)}.log" if "://" in folder else f"{folder}.log")
+
+
+def _name(folder: str) -> str:
+    return folder.partition("?")[0].rpartition("/")[2]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from thaw.reading import SEARCH
 from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
+from training.hidden import hidden
 from training.trouble import StoreTrouble
 
 SYNC_S = 15.0
@@ -46,7 +47,9 @@ def folder_of(out: str) -> Path:
     Nor can there be one at a URL, which `thaw search` alone takes.
     """
     if is_url(out):
-        raise UserError(f"--out {out}: must be a folder; only `thaw search` has results at a URL")
+        raise UserError(
+            f"--out {hidden(out)}: must be a folder; only `thaw search` has results at a URL"
+        )
     folder = Path(out).absolute()
     for place in (folder, *folder.parents):
         if os.path.exists(place) and not os.path.isdir(place):

@@ -100,6 +100,7 @@ def _checked(arguments: tuple[str, ...]) -> str:
     Raises `UserError` where results, store or storage would be lost with the job's folder.
     """
     from training.errors import UserError
+    from training.hidden import hidden
 
     context = _parsed(arguments)
     options = context.params
@@ -112,6 +113,11 @@ def _checked(arguments: tuple[str, ...]) -> str:
     for option, place in kept.items():
         if place is None or not ("://" in place or Path(place).is_absolute()):
             raise UserError(f"{option} {place or 'is not given'}: {_LOST}")
+        if option != "--store" and hidden(place) != place:
+            raise UserError(
+                f"{option} {hidden(place)}: its URL holds a secret, which the job's command would "
+                "show; give credentials by the environment of the head node"
+            )
     return str(options["resume"] or options["out"])
 
 

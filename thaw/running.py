@@ -117,14 +117,12 @@ def _run(
             table.halted = table.halted or str(trouble)
         finally:
             sweeper.stop()
-            if budget is not None:
-                budget.close()
+            budget.close()
 
 
-def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget | None:
-    if run.store_budget is None:
-        return None
-    num_bytes = parse_bytes(run.store_budget, "--store-budget")
+def _budget(run: Run, searcher: ScheduleSearcher, table: Table) -> StoreBudget:
+    given = run.store_budget
+    num_bytes = None if given is None else parse_bytes(given, "--store-budget")
     return StoreBudget(run.store, num_bytes, searcher, table)
 
 

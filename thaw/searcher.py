@@ -61,16 +61,19 @@ class ScheduleSearcher(Searcher):
         self._paused: dict[str, Proposal] = {}
         self._promises: dict[str, list[Promise]] = {}
 
-    def needed(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the keys that running trials may go on from, and those of trials to come."""
-        running = (
+    def running_keys(self) -> frozenset[str]:
+        """Return the keys that running trials may go on from; any thread may ask."""
+        return frozenset(
             key
             for p in list(self._running.values())
             for key in p.keys[0 if p.assignment.spec.schedule.adaptive else max(0, p.done - 1) :]
         )
+
+    def wanted_keys(self) -> frozenset[str]:
+        """Return the keys of trials to come, and the last ones of those that are paused."""
         waiting = (*self._held, *self._resumed)
         paused = (p.keys[p.reached - 1] for p in self._paused.values())
-        return frozenset(running), frozenset((*paused, *(key for p in waiting for key in p.keys)))
+        return frozenset((*paused, *(key for p in waiting for key in p.keys)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand nothing to the pickle that Tune writes: a search goes on by replay, not from it."""

@@ -32,7 +32,7 @@ def show_store(url: str, console: Console) -> None:
     size = shown_bytes(record_bytes + state_bytes)
     console.print(Text.assemble((store.url, "bold"), f": {size}"), sums, sep="\n")
     if damaged := sum(not _known(node) for node in nodes):
-        console.print(f"{damaged} keys without a whole record; see `thaw store verify {url}`")
+        console.print(f"{damaged} keys without a whole record; see `thaw store verify {store.url}`")
     console.print("\ntrees (a root is a task, its data and a seed):", _trees(nodes), sep="\n")
     biggest = Table("state", "size", "device-seconds", box=None, pad_edge=False)
     for node in sorted(states, key=lambda node: -node.state_bytes)[:_SHOWN]:
@@ -95,9 +95,11 @@ def prune_store(url: str, *, budget: str, dry_run: bool, console: Console) -> No
 def _open(url: str) -> Store:
     store = Store(url)
     if not store.files.is_folder():
-        raise UserError(f"store {url!r}: no such folder")
+        raise UserError(f"store {store.url!r}: no such folder")
     if not store.entries():
-        raise UserError(f"store {url!r}: holds no trained segment; name the folder of a --store")
+        raise UserError(
+            f"store {store.url!r}: holds no trained segment; name the folder of a --store"
+        )
     return store
 
 

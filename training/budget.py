@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from training.leases import Lease, leased
 from training.retention import Node, Protected, to_drop
 from training.store import Store
-from training.trouble import StoreTrouble
 
 _LIST_EVERY_S = 300.0
 _DOWN_TO = 0.9
@@ -111,10 +110,11 @@ class Budget:
         self._limit = budget_bytes
         self._listed_s = -_LIST_EVERY_S
 
-    def enforce(self, key: str, protected: Protected) -> tuple[Node, ...]:
-        """Take in the segment `key`, renew the lease, and return the states that were dropped."""
-        with suppress(StoreTrouble):  # that must not keep us from making room
-            self._lease.renew(protected.running)
+    def enforce(self, key: str, protected: Callable[[], Protected]) -> tuple[Node, ...]:
+        """Take in the segment `key`, and return the states that were dropped to make room.
+
+        `protected` is asked only where the store is full.
+        """
         if key not in self._seen:
             self._seen.add(key)
             self._total += self._store.state_bytes(key)
@@ -123,7 +123,7 @@ class Budget:
             return ()
         return self._list_and_prune(protected)
 
-    def _list_and_prune(self, protected: Protected) -> tuple[Node, ...]:
+    def _list_and_prune(self, protected: Callable[[], Protected]) -> tuple[Node, ...]:
         entries = self._store.entries()
         self._listed_s = time.monotonic()
         self._seen = {entry.key for entry in entries if entry.state_bytes}
@@ -132,7 +132,7 @@ class Budget:
         if self._total <= self._limit:
             return ()
         pruned = prune(
-            self._store, int(_DOWN_TO * self._budget_bytes), protected, lease=self._lease
+            self._store, int(_DOWN_TO * self._budget_bytes), protected(), lease=self._lease
         )
         self._total = pruned.bytes_after
         if self._total > self._budget_bytes:  # all the rest is needed: not at every result again

@@ -8,6 +8,7 @@ import re
 from training.errors import UserError
 
 _STARS = "***"
+_URL = re.compile(r"\w+://[^\s'\"]+")
 _PASSWORD = re.compile(r"(://[^:/?#@]*:)([^@]+)(?=@)")
 _SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)([^&#]+)", re.IGNORECASE)
 
@@ -15,6 +16,11 @@ _SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)([^&#]+
 def hidden(url: str) -> str:
     """Return a URL with stars for its password, and for what its query calls a secret."""
     return _SECRET.sub(rf"\1{_STARS}", _PASSWORD.sub(rf"\1{_STARS}", url, count=1))
+
+
+def hidden_urls(text: str) -> str:
+    """Return `text` with every URL in it without its secrets."""
+    return _URL.sub(lambda found: hidden(found[0]), text)
 
 
 def hidden_in(text: str, url: str) -> str:

@@ -62,8 +62,6 @@ class Story:
                 *arguments,
                 "--address",
                 self.machines.address,
-                "--device",
-                "cpu",
             ),
         )
 
@@ -93,7 +91,16 @@ class Story:
 
     def search(self) -> tuple[str, ...]:
         """Return the arguments of the search."""
-        return (STUDY, *TRIALS, "--out", str(self.out), "--store", str(self.store))
+        return (
+            STUDY,
+            *TRIALS,
+            "--out",
+            str(self.out),
+            "--store",
+            str(self.store),
+            "--device",
+            "cpu",
+        )
 
 
 def lose_node(story: Story) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from ray import tune
 from typer.main import get_command
 
 from search_spaces.lr_sequence import STUDY
+from tests.thaw.helpers import Thaw
 from thaw.cli import app
+from thaw.mirror import folder_of
 from thaw.options import Options
 from thaw.results import read_search, write_search
 from thaw.sampling import STORAGE, open_study
@@ -18,7 +20,7 @@ from trainables.pool import Workers
 from trainables.slot import Slot
 from training.errors import UserError
 from training.files import Files
-from training.hidden import hidden, hidden_in, whole
+from training.hidden import hidden, hidden_in, hidden_urls, whole
 
 SECRET = "hunter2"
 URLS = {
@@ -85,4 +87,34 @@ def test_an_error_of_a_store_tells_no_password(url: str) -> None:
 def test_an_error_of_a_storage_tells_no_password(url: str) -> None:
     with pytest.raises(UserError, match="--storage: cannot be opened") as caught:
         open_study(STUDY, {}, url, resume=False)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_line_that_is_told_has_no_secret(url: str) -> None:
+    line = f"unexpected argument '{url}': see a@b or http://host:8265/x"
+    assert SECRET not in hidden_urls(line)
+    assert hidden_urls(line).endswith("see a@b or http://host:8265/x")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("store", "show", "file:///nowhere?secret_token=hunter2"),
+        ("store", "show", "results/store", "s3://KEY:hunter2@bucket/store"),
+        ("train", "unfreeze_timing", "--out", "s3://KEY:hunter2@bucket/out"),
+        (
+            *("submit", "unfreeze_timing", "--address", "http://nowhere.invalid"),
+            *("--out", "s3://KEY:hunter2@bucket/out", "--store", "s3://bucket/store"),
+        ),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_bad_input_is_told_without_its_secret(arguments: tuple[str, ...], thaw: Thaw) -> None:
+    assert SECRET not in thaw.refused(*arguments)
+
+
+def test_a_url_that_is_no_folder_is_told_without_its_secret() -> None:
+    with pytest.raises(UserError) as caught:
+        folder_of("s3://KEY:hunter2@bucket/out")
     assert SECRET not in str(caught.value)

@@ -18,11 +18,21 @@ from thaw.each import runs_of
 def test_each_value_has_its_own_folder_and_setting() -> None:
     command = ["search", "cyclic_lambda", "--out", "faces", "--trials", "2"]
     runs = runs_of("resolution=32, 24", command)
-    assert list(runs) == [Path("faces/resolution-32"), Path("faces/resolution-24")], "in order"
-    assert runs[Path("faces/resolution-24")] == [
+    assert list(runs) == ["faces/resolution-32", "faces/resolution-24"], "in order"
+    assert runs["faces/resolution-24"] == [
         *("search", "cyclic_lambda", "--out", "faces/resolution-24", "--trials", "2"),
         *("--set", "resolution=24"),
     ]
+
+
+@pytest.mark.parametrize("query", ["", "?region=eu"])
+def test_each_value_has_its_own_url(query: str) -> None:
+    runs = runs_of("r=1", ["search", "s", "--out", f"s3://bucket/faces{query}"])
+    assert runs == {
+        f"s3://bucket/faces/r-1{query}": [
+            *("search", "s", "--out", f"s3://bucket/faces/r-1{query}", "--set", "r=1")
+        ]
+    }
 
 
 @pytest.mark.parametrize("together", [(), ("--together",)])

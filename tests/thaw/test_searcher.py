@@ -11,9 +11,12 @@ from optuna.trial import TrialState
 
 from tests.thaw.helpers import FACTS, publish, spec
 from thaw.asking import OptunaSource
+from thaw.budgeting import StoreBudget
+from thaw.results import Table
 from thaw.searcher import ScheduleSearcher
 from thaw.trials import Proposal
 from trainables.slot import TRIAL, Assignment
+from training.leases import leased
 from training.schedule import Schedule
 from training.store import Store
 from training.walk import foresee
@@ -291,3 +294,17 @@ def test_a_trial_that_is_not_ours_is_not_told(tmp_path: Path) -> None:
     search = Search(tmp_path, (0.01, 0.02))
     search.searcher.on_trial_complete("stranger", result(0.5, 1))
     assert [trial.state for trial in search.study.trials] == [TrialState.WAITING]
+
+
+@pytest.mark.parametrize("num_bytes", [None, 10**9], ids=["no budget", "a budget"])
+def test_what_running_trials_may_go_on_from_is_leased(
+    num_bytes: int | None, tmp_path: Path
+) -> None:
+    search = Search(tmp_path, (0.01, 0.01))
+    assert search.suggest("a") == "0000"
+    budget = StoreBudget(search.store, num_bytes, search.searcher, Table("val_accuracy", "max"))
+    keys = foresee(search.schedule(0), FACTS)
+    budget.segment(keys[0])
+    assert leased(search.store) == set(keys)
+    budget.close()
+    assert not leased(search.store)

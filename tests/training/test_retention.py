@@ -6,6 +6,7 @@ The rule is tested on made-up trees, the rest on a real store in a folder.
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -236,7 +237,7 @@ def test_a_search_stays_within_its_budget(tmp_path: Path) -> None:
     budget = Budget(store, 5 * size, Lease(store))
     for number in range(30):
         key = add(store, number, number - 1 if number else None)
-        budget.enforce(key, Protected(running=frozenset([key])))
+        budget.enforce(key, partial(Protected, running=frozenset([key])))
         assert total_bytes(store) <= 5 * size + 30 * 1000, f"after segment {number}"
         assert number in held(store), f"the running state {number} was dropped"
     assert len(survey(store)[0]) == 30
@@ -248,6 +249,14 @@ def total_bytes_of_one(folder: Path) -> int:
     return total_bytes(store)
 
 
+def test_what_is_protected_is_asked_for_only_where_the_store_is_full(store: Store) -> None:
+    def asked() -> Protected:
+        raise AssertionError("asked for nothing")
+
+    budget = Budget(store, 10**9, Lease(store))
+    assert [budget.enforce(key_of(number), asked) for number in range(10)] == [()] * 10
+
+
 def test_a_search_within_its_budget_lists_the_store_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +265,7 @@ def test_a_search_within_its_budget_lists_the_store_once(
     monkeypatch.setattr(store.files, "listing", lambda *a: listings.append(a) or listing(*a))
     budget = Budget(store, 10**9, Lease(store))
     for number in range(10):
-        assert budget.enforce(key_of(number), Protected()) == ()
+        assert budget.enforce(key_of(number), Protected) == ()
     assert len(listings) == 1
 
 
@@ -265,9 +274,9 @@ def test_what_cannot_fit_is_not_pruned_at_every_result(
 ) -> None:
     running = Protected(running=frozenset(map(key_of, range(10))))
     budget = Budget(store, 1, Lease(store))
-    assert budget.enforce(key_of(0), running) == ()
+    assert budget.enforce(key_of(0), lambda: running) == ()
     monkeypatch.setattr(store.files, "listing", None)
-    assert budget.enforce(key_of(1), running) == ()
+    assert budget.enforce(key_of(1), lambda: running) == ()
 
 
 @pytest.mark.parametrize(
