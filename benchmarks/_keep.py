@@ -16,13 +16,16 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, figures: Mapping[str, float]) -> Path:
+def keep(name: str, figures: Mapping[str, float], *, device: str | None = None) -> Path:
     """Write `figures` of the benchmark `name` with hardware, versions and date; return the file.
+
+    `device` is where it trained, `cpu` or `cuda`: where there is a GPU, by default there.
 
     One file for each benchmark and device, `NAME-cpu.json` or `NAME-nvidia-h200.json`: the last
     run stays. It names no host and no path.
     """
-    path = RESULTS / f"{name}-{_slug(device_name() or 'cpu')}.json"
+    gpu = None if device == "cpu" else device_name()
+    path = RESULTS / f"{name}-{_slug(gpu or 'cpu')}.json"
     path.parent.mkdir(exist_ok=True)
     body = {
         "benchmark": name,
@@ -31,13 +34,13 @@ def keep(name: str, figures: Mapping[str, float]) -> Path:
             "cpu": cpu_name(),
             "cores": len(os.sched_getaffinity(0)),
             "torch_threads": torch.get_num_threads(),
-            "gpu": device_name(),
+            "gpu": gpu,
         },
         "versions": {
             "python": platform.python_version(),
             "torch": version("torch"),
             "timm": version("timm"),
-            "cuda": torch.version.cuda if device_name() else None,
+            "cuda": torch.version.cuda if gpu else None,
         },
         "figures": {figure: round(value, 6) for figure, value in figures.items()},
     }

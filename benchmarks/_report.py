@@ -15,9 +15,12 @@ _COMPARE = {">=": operator.ge, "<=": operator.le}
 def report(
     name: str, figures: Mapping[str, float], targets: Mapping[str, tuple[str, float]]
 ) -> None:
-    """Print `figures`; `targets` is figure -> (">=" or "<=", bound)."""
+    """Print `figures`; `targets` is figure -> (">=" or "<=", bound).
+
+    A target whose figure is not there is not met.
+    """
     table = Table("figure", "value", "target", title=name, title_justify="left")
-    met = True
+    met = targets.keys() <= figures.keys()
     for figure, value in figures.items():
         goal = ""
         if figure in targets:

@@ -77,7 +77,7 @@ def main() -> None:
         times = ("head_time", "head_time_over_flops", "partial_time_over_flops", "cached_speedup")
         targets = {name: goal for name, goal in targets.items() if name not in times}
     if arguments.keep:
-        keep("frozen", figures)
+        keep("frozen", figures, device=arguments.device)
     report("frozen", figures, targets)
 
 

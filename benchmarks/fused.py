@@ -11,10 +11,11 @@ half of them each, one after another; in `fused_parallel` each of the two fuses 
 Equal on all sides: machine, one torch thread in each process, device, model, images, settings and
 so keys, the state that they begin with, evaluation, and the states and records that are published
 to a local store after each epoch. Processes are started, models built and the first state trained
-before the clock runs. The metrics must agree, on the CPU to the last bit. The sides take turns; a
-ratio is the median over rounds of the ratio within a round. `fused_over_sequence` compares one
-process with one. `fused_over_parallel` compares equal hardware: on the CPU `fused_parallel` with
-`parallel`, which have two cores each, and on a GPU, which both have whole, `fused` with `parallel`.
+before the clock runs. The metrics must agree, on the CPU to the last bit, on a GPU to 0.01. The
+sides take turns, the first of which is not counted; a ratio is the median over rounds of the ratio
+within a round. `fused_over_sequence` compares one process with one. `fused_over_parallel` compares
+equal hardware: on the CPU `fused_parallel` with `parallel`, which have two cores each, and on a
+GPU, which both have whole, `fused` with `parallel`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from training.walk import UNKNOWN
 
 _DATA, _BATCH, _EPOCHS, _SLOTS = "source", 32, 2, 2
 _LRS = (1e-4, 1.0)
+_ROUNDING = 0.01
+"""Largest difference of a metric on a GPU, where sums have no fixed order."""
 _SIDES = ("fused", "sequence", "fused_parallel", "parallel")
 Metrics = list[dict[str, float]]
 
@@ -86,7 +89,7 @@ def main() -> None:
     if arguments.keep:
         from benchmarks._keep import keep
 
-        keep("fused", figures)
+        keep("fused", figures, device=arguments.device)
     report("fused", figures, _targets(figures, arguments.device))
 
 
@@ -103,11 +106,12 @@ def measure(case: Case, rounds: int) -> dict[str, float]:
             "fused_parallel": lambda: slots.train(everything, fused=True),
             "parallel": lambda: slots.train(everything, fused=False),
         }
-        for turn in range(rounds):
+        for turn in range(rounds + 1):
             for name in sorted(runs, reverse=bool(turn % 2)):
                 started = time.perf_counter()
                 metrics[name] = runs[name]()
-                times[name].append(time.perf_counter() - started)
+                if turn:  # the first one loads kernels and takes memory
+                    times[name].append(time.perf_counter() - started)
         slots.close()
     on_equal_hardware = "fused_parallel" if case.place.device == "cpu" else "fused"
     return {
@@ -242,9 +246,8 @@ def _per_hour(case: Case, seconds: float) -> float:
 
 
 def _targets(figures: Mapping[str, float], device: str) -> dict[str, tuple[str, float]]:
-    if device != "cpu":
-        return {}
-    return {name: ("<=", 0.0) for name in figures if name.endswith("_difference")}
+    most = 0.0 if device == "cpu" else _ROUNDING
+    return {name: ("<=", most) for name in figures if name.endswith("_difference")}
 
 
 def _cases(tiny: bool) -> list[tuple[str, int, int]]:

@@ -164,7 +164,7 @@ def main() -> None:
         figures = compare(study_of(arguments.trials), fields, arguments.rounds, Path(name))
     figures |= {"rounds": arguments.rounds, "slots": _SLOTS, "fuse": _FUSE}
     if arguments.keep:
-        keep("fused_search", figures)
+        keep("fused_search", figures, device="cpu")
     report("fused_search", figures, {"identical": (">=", 1.0)})
 
 

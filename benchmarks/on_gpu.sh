@@ -4,21 +4,27 @@
 #   benchmarks/on_gpu.sh [--tiny] [PART ...]
 #
 # PART is one of tests, steps, throughput, growth, stages, trials; all of them by default. Each takes
-# some minutes. PYTHON names the Python to use (python3), MOST_S the seconds that one command may
-# take (420). What fails does not keep the rest from running: the table at the end tells. Figures of
-# benchmarks go to benchmarks/results.
+# some minutes. It wants torch, torchvision, timm, torchmetrics, pydantic, scikit-learn, scipy, rich
+# and pytest; segmentation_models_pytorch for segformer, optuna and typer for tune-slots. PYTHON
+# names the Python to use (python3), MOST_S the seconds that one command may take (420). What fails
+# does not keep the rest from running: the table at the end tells, also which targets were met.
+# Figures of benchmarks go to benchmarks/results.
 set -uo pipefail
+export PYTHONUNBUFFERED=1
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3} MOST_S=${MOST_S:-420}
 TINY='' KEEP=--keep ROWS=()
 PARTS=(tests steps throughput growth stages trials)
 
 run() { # run NAME COMMAND...: one row of the table
-    local name=$1 began=$SECONDS
+    local name=$1 began=$SECONDS said code met
     shift
     echo "== $*"
-    timeout "$MOST_S" "$PYTHON" "$@"
-    ROWS+=("$(printf '%4d s  exit %3d  %s' $((SECONDS - began)) $? "$name")")
+    said=$(mktemp)
+    timeout "$MOST_S" "$PYTHON" "$@" 2>&1 | tee "$said"
+    code=${PIPESTATUS[0]} met=$(tail -n 1 "$said" | grep -o '"met": [a-z]*')
+    rm -f "$said"
+    ROWS+=("$(printf '%4d s  exit %3d  %-13s %s' $((SECONDS - began)) "$code" "$met" "$name")")
 }
 
 bench() { # bench NAME OPTION...
@@ -49,11 +55,12 @@ part() {
         ;;
     stages)
         bench frozen $KEEP
-        bench frozen_parts
+        bench frozen_parts --model resnet50 --size 224 --batch 64
         ;;
     trials)
-        bench fused $KEEP
+        bench fused --rounds 6 $KEEP
         bench compiled --size 224 $KEEP
+        "$PYTHON" -c 'import optuna, typer' || return 0
         run tune-slots -m thaw tune-slots unfreeze_timing --set model=resnet18 --set image_size=96 \
             --most "${TINY:+2}${KEEP:+8}"
         ;;
