@@ -18,7 +18,7 @@ from thaw.reading import SEARCH
 from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
-from training.trouble import StoreTrouble
+from training.trouble import StoreLost, StoreTrouble
 
 SYNC_S = 15.0
 """Seconds between two copies; what a machine that is lost had written after the last is lost."""
@@ -171,6 +171,8 @@ class Mirror:
             self.sync()
         except StoreTrouble as error:
             raise type(error)(f"{error}; the results are in {self.folder}") from None
+        except (sqlite3.Error, OSError) as error:
+            raise StoreLost(f"{error}; the results are in {self.folder}") from None
 
     def _here(self) -> dict[str, tuple[int, int]]:
         found = {}
@@ -213,9 +215,9 @@ def _synced_meanwhile(mirror: Mirror) -> Iterator[None]:
 
 
 def _sync_until(mirror: Mirror, over: threading.Event) -> None:
-    """Copy again and again; where the URL cannot be written, the search goes on without."""
+    """Copy again and again; where that fails, here or at the URL, the search goes on without."""
     while not over.wait(SYNC_S):
         try:
             mirror.sync()
-        except (StoreTrouble, sqlite3.Error) as error:
+        except (StoreTrouble, sqlite3.Error, OSError) as error:
             _log.warning("%s; the results stay in %s for now", error, mirror.folder)

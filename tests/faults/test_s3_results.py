@@ -1,5 +1,6 @@
 """Results at a URL: a whole copy within seconds, of the database too, and back again."""
 
+import errno
 import http.client
 import sqlite3
 from collections.abc import Callable
@@ -193,3 +194,41 @@ def test_a_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
 def test_a_list_of_runs_takes_no_url(url: str) -> None:
     with pytest.raises(UserError, match="only `thaw search` has results at a URL"):
         folder_of(url)
+
+
+def failing(times: int) -> Callable[[Path], bytes]:
+    """Return a reader of files to copy whose first `times` reads find the disk full."""
+    left = [OSError(errno.ENOSPC, "No space left on device")] * times
+
+    def content(path: Path) -> bytes:
+        if left:
+            raise left.pop()
+        return path.read_bytes()
+
+    return content
+
+
+def test_copying_goes_on_after_a_failure_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path / 'url'}"
+    monkeypatch.setattr(mirror, "_content", failing(1))
+    with results_folder(url) as out:
+        (out / "a").write_text("one")
+        wait_for(lambda: there(url) == {"a": b"one"})
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), sqlite3.Error("torn")])
+def test_a_last_copy_that_fails_here_says_where_the_results_are(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def content(path: Path) -> bytes:
+        raise error
+
+    url = f"file://{tmp_path / 'url'}"
+    monkeypatch.setattr(mirror, "_content", content)
+    with pytest.raises(StoreLost) as told, results_folder(url) as out:
+        (out / "a").write_text("one")
+    assert str(told.value) == f"{error}; the results are in {local_folder(url)}"
+    with pytest.raises(ZeroDivisionError), results_folder(url):
+        raise ZeroDivisionError("this went wrong first")
