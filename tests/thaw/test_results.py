@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from thaw.reading import SEARCH, TABLE
-from thaw.results import Journal, Row, Table, count, read_search, write_search
+from thaw.results import JOURNAL, Journal, Row, Table, count, read_search, write_search
 from training.errors import UserError
 
 SEARCHED = {"metric": "val_accuracy", "mode": "max", "options": {}}
@@ -124,6 +124,14 @@ def test_what_was_given_is_the_trials_own_once_it_comes_there(tmp_path: Path) ->
     again = Journal(tmp_path)
     assert again.trained("0001", "a", reused=True)
     assert again.num_given == 1, "b is still to come"
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    path.write_text("0000 aa trained\n0001 b", encoding="utf-8")
+    Journal(tmp_path).trained("0002", "cc", reused=False)
+    assert path.read_text(encoding="utf-8").splitlines()[2:] == ["0002 cc trained"]
+    assert Journal(tmp_path).trained("0002", "cc", reused=True)
 
 
 def test_the_pareto_front_holds_finished_trials_that_nobody_beats_for_less() -> None:
