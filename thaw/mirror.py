@@ -134,8 +134,7 @@ class Mirror:
         self._files.check()
         if self._ahead.exists():
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        _empty(self.folder)
         root = self.folder.resolve()
         for file in self._files.listing():
             path = self.folder / file.path
@@ -185,6 +184,16 @@ class Mirror:
                         stat.st_mtime_ns,
                     )
         return found
+
+
+def _empty(folder: Path) -> None:
+    """Leave nothing in a folder; it stays itself, and is made where there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _content(path: Path) -> bytes:

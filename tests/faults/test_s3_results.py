@@ -185,6 +185,23 @@ def test_fetch_copies_results_into_a_new_folder(
     assert "is no URL" in thaw.refused("fetch", "results/x", "--to", tmp_path / "new")
 
 
+@pytest.mark.parametrize("name", [".", "link"])
+def test_fetch_fills_an_empty_folder_as_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, to = tmp_path / "url", tmp_path / "to"
+    for new in (there, to):
+        new.mkdir()
+    (there / "search.json").write_text("{}")
+    (tmp_path / "link").symlink_to(to)
+    before = to.stat().st_ino
+    monkeypatch.chdir(to if name == "." else tmp_path)
+    thaw = Thaw(monkeypatch, capsys)
+    code, printed, err = thaw("fetch", f"file://{there}", "--to", name)
+    assert (code, printed) == (0, f"1 files in {name}\n"), err
+    assert (to / "search.json").read_text() == "{}" and to.stat().st_ino == before
+
+
 def test_a_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
     with results_folder(str(tmp_path / "out")) as out:
         assert out == tmp_path / "out"
