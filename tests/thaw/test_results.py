@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.columns import check_columns
 from thaw.reading import SEARCH, TABLE
 from thaw.results import JOURNAL, Journal, Row, Table, count, read_search, write_search
 from training.errors import UserError
@@ -203,6 +204,13 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
             "folder": "0007",
         }
     ]
+
+
+def test_no_dimension_may_be_called_like_any_other_column() -> None:
+    for column in Row("0000", {}).plain("val_loss"):
+        with pytest.raises(UserError, match=f"^dimension {column}: is a column of trials.csv"):
+            check_columns([column], "val_loss", "dimension")
+    check_columns(["lr", "head_epochs", "best_val_accuracy"], "val_loss", "dimension")
 
 
 def test_no_value_is_an_empty_cell(tmp_path: Path) -> None:
