@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from search_spaces.columns import check_columns
 from search_spaces.dimensions import Ask, Dimension
 from trainables.systems import load, system
 from training.config import Config
@@ -55,6 +56,11 @@ class Study:
     """Task configuration -> device-hours of an epoch of each model, where they are known."""
     lengths: Callable[[Any], tuple[int, int]] | None = None
     """Task configuration -> `max_epochs` and `grace_epochs`, where they hang on it."""
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for a dimension whose values the table of a search could not hold."""
+        names = (dimension.name for dimension in self.dimensions)
+        check_columns(names, self.metric, f"study {self.name}: dimension")
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension by name."""

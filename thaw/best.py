@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from thaw.choosing import choose
 from thaw.export import write_model
 from thaw.mirror import folder_of
+from thaw.reading import check_link
 from thaw.results import read_search
 from trainables.spec import TrialSpec
 from training.errors import UserError
@@ -22,7 +23,9 @@ from training.walk import path_to
 
 def write_best(folder: Path, out: Path | None, console: Console) -> None:
     """Write the best trial's `schedule.yaml` and `model.pt`, and show the schedule."""
-    if out is not None:
+    if out is None:
+        check_link(folder / "best")
+    else:
         folder_of(str(out))  # before anything is trained again
     facts, (chosen,) = choose(folder, "best:1")
     row = next(row for row in read_search(folder)[1] if row["trial"] == chosen.name)

@@ -46,6 +46,7 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     single = weights["model"] if names == {"model"} else weights
     out.mkdir(parents=True, exist_ok=True)
     aside = out / f".{MODEL}.new"
+    aside.unlink(missing_ok=True)  # it may be a link to somewhere else
     record = store.record(key)
     epoch = {} if record is None else {"epoch": record.index + 1}
     data = _data_digest(spec) | _normalisation(spec)

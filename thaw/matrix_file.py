@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from search_spaces.columns import check_columns
 from search_spaces.dimensions import Ask, Given
 from search_spaces.study import Study, config_of
 from search_spaces.study import study as find_study
@@ -79,6 +80,7 @@ class Planned:
 def planned_runs(matrix: MatrixFile) -> list[Planned]:
     """Return all runs, the most urgent first; raise `UserError` for a field that there is not."""
     found = find_study(matrix.study)
+    check_columns(matrix.axes, found.metric, "axes:")
     runs = []
     for names in product(*matrix.axes.values()):
         labels = dict(zip(matrix.axes, names, strict=True))

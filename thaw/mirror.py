@@ -19,7 +19,7 @@ from training.decoded import cache_folder
 from training.errors import UserError
 from training.files import Files
 from training.hidden import hidden
-from training.trouble import StoreTrouble
+from training.trouble import StoreLost, StoreTrouble
 
 SYNC_S = 15.0
 """Seconds between two copies; what a machine that is lost had written after the last is lost."""
@@ -137,8 +137,7 @@ class Mirror:
         self._files.check()
         if self._ahead.exists():
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        _empty(self.folder)
         root = self.folder.resolve()
         for file in self._files.listing():
             path = self.folder / file.path
@@ -174,6 +173,8 @@ class Mirror:
             self.sync()
         except StoreTrouble as error:
             raise type(error)(f"{error}; the results are in {self.folder}") from None
+        except (sqlite3.Error, OSError) as error:
+            raise StoreLost(f"{error}; the results are in {self.folder}") from None
 
     def _here(self) -> dict[str, tuple[int, int]]:
         found = {}
@@ -186,6 +187,16 @@ class Mirror:
                         stat.st_mtime_ns,
                     )
         return found
+
+
+def _empty(folder: Path) -> None:
+    """Leave nothing in a folder; it stays itself, and is made where there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _content(path: Path) -> bytes:
@@ -216,9 +227,9 @@ def _synced_meanwhile(mirror: Mirror) -> Iterator[None]:
 
 
 def _sync_until(mirror: Mirror, over: threading.Event) -> None:
-    """Copy again and again; where the URL cannot be written, the search goes on without."""
+    """Copy again and again; where that fails, here or at the URL, the search goes on without."""
     while not over.wait(SYNC_S):
         try:
             mirror.sync()
-        except (StoreTrouble, sqlite3.Error) as error:
+        except (StoreTrouble, sqlite3.Error, OSError) as error:
             _log.warning("%s; the results stay in %s for now", error, mirror.folder)

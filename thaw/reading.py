@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -94,10 +95,16 @@ def read_rows(folder: Path, metric: str) -> list[dict[str, str]]:
 
 
 def check_links(folder: Path) -> None:
-    """Raise `UserError` where a folder that is written to again holds a link out of it."""
-    for entry in folder.iterdir():
-        if entry.is_symlink():
-            raise UserError(f"{entry}: is a link; nothing is written through it: remove it")
+    """Raise `UserError` where a folder that is written to again holds a link, however deep."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            check_link(Path(place, name))
+
+
+def check_link(path: Path) -> None:
+    """Raise `UserError` where a path is a link."""
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link; nothing is written through it: remove it")
 
 
 def _check_row(row: Mapping[Any, Any], metric: str) -> None:

@@ -79,7 +79,7 @@ def fetch(
     from thaw.reading import SEARCH
     from training.errors import UserError
 
-    folder = Path(to)
+    folder = Path(to).resolve()
     if not is_url(results):
         raise UserError(f"{results}: is no URL; name one such as s3://bucket/folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -87,7 +87,7 @@ def fetch(
     Mirror(results, folder).fetch()
     if not (folder / SEARCH).exists():
         raise UserError(f"{results}: no results of a search")
-    typer.echo(f"{sum(path.is_file() for path in folder.rglob('*'))} files in {folder}")
+    typer.echo(f"{sum(path.is_file() for path in folder.rglob('*'))} files in {to}")
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw.reading import SEARCH, TABLE, read_facts, read_rows
+from thaw.whole_lines import end_last_line
 from training.errors import UserError
 
 SCHEDULE = "schedule.yaml"
@@ -204,11 +205,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read what an earlier run wrote; a line cut off by its end is left out."""
+        """Read what an earlier run wrote; a line cut off by its end is left out, and ended."""
         self._path = folder / JOURNAL
         self._visits: dict[str, dict[str, str]] = {}
         self.num_given = 0
         """Segments that trials were given and did not come to so far."""
+        end_last_line(self._path)
         if self._path.exists():
             for line in self._path.read_text(encoding="utf-8").splitlines():
                 trial, key, how = (*line.split(" "), "", "")[:3]

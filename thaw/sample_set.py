@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from thaw.new_folder import new_folder
 from training.camouflage_folder import IMAGES, MASKS, SPLITS
 from training.camouflage_sample import draw_scene
 from training.errors import UserError
@@ -28,10 +27,7 @@ def write_sample_set(
     """
     if not 0 <= difficulty <= 1:
         raise UserError(f"--difficulty {difficulty:g}: must be from 0 (plain) to 1 (invisible)")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already, and nothing is overwritten; name a new one")
-    aside = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    try:
+    with new_folder(folder) as aside:
         for split in SPLITS:
             for part in (IMAGES, MASKS):
                 (aside / split / part).mkdir(parents=True)
@@ -44,11 +40,6 @@ def write_sample_set(
                 aside / split / IMAGES / f"{name}.jpg", quality=_JPEG_QUALITY, subsampling=0
             )
             Image.fromarray(mask).save(aside / split / MASKS / f"{name}.png")
-        aside.replace(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     console.print(
         f"wrote {folder}: {num - num_test} images for training, {num_test} for testing; "
         f"try: thaw search stage2_lr --data {folder}",

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from thaw.whole_lines import end_last_line
+
 LOG = "search.log"
 logger = logging.getLogger("thaw")
 """Whatever is logged below it, from any module, is in the file too."""
@@ -57,6 +59,7 @@ def search_log(folder: Path) -> Iterator[None]:
     That is what logging does where nobody listens, and would no longer do.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    end_last_line(folder / LOG)
     handler = logging.FileHandler(folder / LOG, encoding="utf-8")
     handler.setFormatter(JsonLines())
     before = logger.level

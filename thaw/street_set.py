@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from training.errors import UserError, unknown
+from thaw.new_folder import new_folder
+from training.errors import unknown
 from training.street_data import STRATEGY_FOLDER
 from training.street_layout import LABELS
 from training.street_sample import (
@@ -45,12 +44,8 @@ def write_streets(
     for kind in kinds:
         if kind not in WEATHER:
             raise unknown("kind in --adverse", kind, WEATHER)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already, and nothing is overwritten; name a new one")
-    aside = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}")
     num_val = num // _VAL_SHARE
-    try:
-        aside.mkdir(parents=True)
+    with new_folder(folder) as aside:
         before = draw_street(size, (seed, num))
         for number in track(range(num), "drawing", console=console):
             scene = draw_street(size, (seed, number))
@@ -63,11 +58,6 @@ def write_streets(
                 _save(aside, f"val/{domain}", number, scene)
             before = scene
         _write_table(aside / LABELS)
-        aside.replace(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     console.print(
         f"wrote {folder}: {num - num_val} images for training, {num_val} for validation, "
         f"strategies {', '.join(STRATEGIES)}; "

@@ -58,12 +58,12 @@ def leased(store: Store, *, but: str | None = None) -> frozenset[str]:
 
 
 def _fresh_keys(data: bytes | None) -> list[str]:
-    """Return the keys of a lease; none where it is stale, gone or damaged."""
+    """Return the keys of a lease; none where it is stale, from the future, gone or damaged."""
     try:
         body = json.loads(data or b"{}")
-        fresh = time.time() - float(body["at"]) < LITTER_S
+        fresh = abs(time.time() - float(body["at"])) < LITTER_S
         return [str(key) for key in body["keys"]] if fresh else []
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return []
 
 

@@ -1,5 +1,6 @@
 """Results at a URL: a whole copy within seconds, of the database too, and back again."""
 
+import errno
 import http.client
 import sqlite3
 from collections.abc import Callable
@@ -184,6 +185,23 @@ def test_fetch_copies_results_into_a_new_folder(
     assert "is no URL" in thaw.refused("fetch", "results/x", "--to", tmp_path / "new")
 
 
+@pytest.mark.parametrize("name", [".", "link"])
+def test_fetch_fills_an_empty_folder_as_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, to = tmp_path / "url", tmp_path / "to"
+    for new in (there, to):
+        new.mkdir()
+    (there / "search.json").write_text("{}")
+    (tmp_path / "link").symlink_to(to)
+    before = to.stat().st_ino
+    monkeypatch.chdir(to if name == "." else tmp_path)
+    thaw = Thaw(monkeypatch, capsys)
+    code, printed, err = thaw("fetch", f"file://{there}", "--to", name)
+    assert (code, printed) == (0, f"1 files in {name}\n"), err
+    assert (to / "search.json").read_text() == "{}" and to.stat().st_ino == before
+
+
 def test_a_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
     with results_folder(str(tmp_path / "out")) as out:
         assert out == tmp_path / "out"
@@ -193,3 +211,41 @@ def test_a_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
 def test_a_list_of_runs_takes_no_url(url: str) -> None:
     with pytest.raises(UserError, match="only `thaw search` has results at a URL"):
         folder_of(url)
+
+
+def failing(times: int) -> Callable[[Path], bytes]:
+    """Return a reader of files to copy whose first `times` reads find the disk full."""
+    left = [OSError(errno.ENOSPC, "No space left on device")] * times
+
+    def content(path: Path) -> bytes:
+        if left:
+            raise left.pop()
+        return path.read_bytes()
+
+    return content
+
+
+def test_copying_goes_on_after_a_failure_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path / 'url'}"
+    monkeypatch.setattr(mirror, "_content", failing(1))
+    with results_folder(url) as out:
+        (out / "a").write_text("one")
+        wait_for(lambda: there(url) == {"a": b"one"})
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), sqlite3.Error("torn")])
+def test_a_last_copy_that_fails_here_says_where_the_results_are(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def content(path: Path) -> bytes:
+        raise error
+
+    url = f"file://{tmp_path / 'url'}"
+    monkeypatch.setattr(mirror, "_content", content)
+    with pytest.raises(StoreLost) as told, results_folder(url) as out:
+        (out / "a").write_text("one")
+    assert str(told.value) == f"{error}; the results are in {local_folder(url)}"
+    with pytest.raises(ZeroDivisionError), results_folder(url):
+        raise ZeroDivisionError("this went wrong first")

@@ -167,7 +167,8 @@ def test_a_link_out_of_the_results_is_refused(tmp_path: Path, thaw: Thaw) -> Non
     write_search(folder, SEARCHED)
     Table("val_accuracy", "max").write(folder)
     other.write_text("mine")
-    for name in ("0000", ".trials.csv.new", "segments.txt"):
+    (folder / "0001/rank").mkdir(parents=True)
+    for name in ("0000", ".trials.csv.new", "segments.txt", "0001/schedule.yaml", "0001/rank/log"):
         (folder / name).symlink_to(other)
         assert "is a link" in thaw.refused("search", "--resume", folder)
         (folder / name).unlink()

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
 from search_spaces.dimensions import Ask, Choice, Dimension, Int, Real
+from search_spaces.study import study
 from training.errors import UserError
 
 CHOICE = Choice(name="policy", values=("eval", "train", 2, 0.5, True))
@@ -93,3 +95,14 @@ def test_ask_takes_what_is_pinned_and_does_not_ask_for_it() -> None:
     assert ask(INT) == 7
     assert list(trial.params) == ["lr"], "a pinned dimension is no parameter of the trial"
     assert ask.values["epochs"] == 7
+
+
+@pytest.mark.parametrize("name", ["epochs", "trial", "folder", "best_val_accuracy"])
+def test_a_study_whose_dimension_is_a_column_of_the_table_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    own = Path(__file__).parents[2] / "docs/own/moons_study.py"
+    (tmp_path / "mine.py").write_text(own.read_text().replace("head_epochs", name))
+    said = rf"study moons: dimension {name}: is a column of trials\.csv, .*; choose another name"
+    with pytest.raises(UserError, match=said):
+        study(str(tmp_path / "mine.py"))

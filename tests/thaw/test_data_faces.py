@@ -1,11 +1,14 @@
 """`thaw data faces`: what is written is what is drawn, and nothing is overwritten."""
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.thaw.helpers import Thaw
+from thaw import face_set
 from training.faces import drawn_faces, load_faces
 
 
@@ -42,3 +45,33 @@ def test_too_few_are_refused(option: str, thaw: Thaw, tmp_path: Path) -> None:
     assert code == 2
     assert option in err
     assert not (tmp_path / "people").exists()
+
+
+@pytest.mark.parametrize("name", [".", "link"])
+def test_an_empty_folder_is_filled_as_it_is(
+    name: str, thaw: Thaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    before = folder.stat().st_ino
+    monkeypatch.chdir(folder if name == "." else tmp_path)
+    code, out, err = thaw("data", "faces", name, "--identities", 4, "--images", 2)
+    assert code == 0, err
+    assert f"wrote {name}: " in out
+    assert sorted(path.name for path in folder.iterdir()) == ["test", "train"]
+    assert folder.stat().st_ino == before and (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "people"]
+
+
+def test_an_empty_folder_is_empty_again_where_drawing_is_interrupted(
+    thaw: Thaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(face_set, "draw_faces", full)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = thaw("data", "faces", ".")
+    assert (code, err) == (2, "thaw: .: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []

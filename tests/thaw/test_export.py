@@ -175,6 +175,21 @@ def test_best_is_not_written_over_a_file(trained: Path, thaw: Thaw) -> None:
     assert f"--out {file}: {file} is no folder" in thaw.refused("best", folder, "--out", file)
 
 
+def test_nothing_is_written_through_a_link(trained: Path, thaw: Thaw) -> None:
+    folder, other = results(trained, first=0.9), trained / "other"
+    other.mkdir()
+    (other / "file").write_text("mine")
+    (folder / "best").symlink_to(other)
+    assert thaw.refused("best", folder).startswith(f"{folder / 'best'}: is a link; nothing is")
+    (folder / "best").unlink()
+    (folder / "best").mkdir()
+    (folder / "best" / ".model.pt.new").symlink_to(other / "file")
+    code, _, err = thaw("best", folder)
+    assert code == 0, err
+    assert load(folder / "best" / "model.pt")["model_state_dict"]
+    assert [path.read_text() for path in other.iterdir()] == ["mine"]
+
+
 def test_best_of_a_search_without_trials_says_so(trained: Path, thaw: Thaw) -> None:
     folder = results(trained)
     assert thaw.refused("best", folder) == f"{folder}: no trial has a value of val_accuracy yet"

@@ -91,6 +91,7 @@ def test_the_base_length_of_a_run_is_that_of_its_task(tmp_path: Path) -> None:
         ({"hold": [{"model": "pps"}]}, "(did you mean 'psp'?)"),
         ({"study": "training_lenght"}, "unknown study 'training_lenght'"),
         ({"axes": {"a": {"x y": {}, "x_y": {}}}}, "axes: two runs are called x_y"),
+        ({"axes": {"epochs": {"x": {}}}}, "axes: epochs: is a column of trials.csv"),
         ({"hold": [{}]}, "all runs are on hold"),
         ({"axes": {"a": {"x": {"data": "nowhere"}}}}, "data folder nowhere: no such folder"),
     ],

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from search_spaces.columns import check_columns
 from thaw.reading import SEARCH, TABLE
-from thaw.results import Journal, Row, Table, count, read_search, write_search
+from thaw.results import JOURNAL, Journal, Row, Table, count, read_search, write_search
 from training.errors import UserError
 
 SEARCHED = {"metric": "val_accuracy", "mode": "max", "options": {}}
@@ -126,6 +127,14 @@ def test_what_was_given_is_the_trials_own_once_it_comes_there(tmp_path: Path) ->
     assert again.num_given == 1, "b is still to come"
 
 
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    path.write_text("0000 aa trained\n0001 b", encoding="utf-8")
+    Journal(tmp_path).trained("0002", "cc", reused=False)
+    assert path.read_text(encoding="utf-8").splitlines()[2:] == ["0002 cc trained"]
+    assert Journal(tmp_path).trained("0002", "cc", reused=True)
+
+
 def test_the_pareto_front_holds_finished_trials_that_nobody_beats_for_less() -> None:
     measured = {"0": (0.5, 1.0), "1": (0.4, 2.0), "2": (0.7, 3.0), "3": (0.7, 4.0), "4": (0.9, 9.0)}
     rows = {
@@ -195,6 +204,13 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
             "folder": "0007",
         }
     ]
+
+
+def test_no_dimension_may_be_called_like_any_other_column() -> None:
+    for column in Row("0000", {}).plain("val_loss"):
+        with pytest.raises(UserError, match=f"^dimension {column}: is a column of trials.csv"):
+            check_columns([column], "val_loss", "dimension")
+    check_columns(["lr", "head_epochs", "best_val_accuracy"], "val_loss", "dimension")
 
 
 def test_no_value_is_an_empty_cell(tmp_path: Path) -> None:

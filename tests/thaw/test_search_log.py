@@ -58,6 +58,14 @@ def test_it_is_appended_to_and_ends_with_its_block(tmp_path: Path) -> None:
     assert [line["event"] for line in lines(tmp_path)] == ["one", "two"]
 
 
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / LOG).write_text('{"event": "one"}\n{"eve', encoding="utf-8")
+    with search_log(tmp_path):
+        log("three")
+    first, _, third = (tmp_path / LOG).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["event"] for line in (first, third)] == ["one", "three"]
+
+
 def test_no_secret_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush-hush")
     monkeypatch.setenv("my_db_password", "open-sesame")

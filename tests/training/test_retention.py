@@ -216,6 +216,25 @@ def test_a_stale_or_damaged_lease_counts_for_nothing(store: Store) -> None:
     assert leased(store, but="fresh") == frozenset()
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 200_000, *(b'{"at": %s, "keys": ["a"]}' % at for at in (b"1e999", b"NaN", b"9" * 400))],
+    ids=["deep", "infinite", "not a number", "huge"],
+)
+def test_a_hostile_lease_counts_for_nothing(data: bytes, store: Store) -> None:
+    store.files.write("leases/hostile.json", data)
+    assert leased(store) == frozenset()
+
+
+def test_a_lease_from_the_far_future_counts_for_nothing(store: Store) -> None:
+    ahead = Lease(store)
+    ahead.renew({key_of(0)})
+    age(store, ahead, 60 - LITTER_S)
+    assert leased(store) == {key_of(0)}, "a clock that is a little ahead"
+    age(store, ahead, -61)
+    assert leased(store) == frozenset()
+
+
 def test_a_lease_is_written_where_a_key_is_new_or_it_is_old(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
