@@ -21,6 +21,8 @@ STRATEGY = Choice(
     unit="strategy",
     help="what follows the first two models: nothing, cycles, or DSR from scratch each time",
 )
+_CYCLES_ONLY = replace(STRATEGY, values=STRATEGY.values[1:])
+"""Where the first two models are given, and nothing would be trained without a cycle."""
 CYCLES = Int(name="cycles", low=1, high=3, unit="cycles", help="DSR and EdgeFace once more each")
 L1 = Real(name="lambda_l1", low=0.4, high=1.2, unit="weight", help="of L1 in cycles")
 IDENTITY = Real(
@@ -78,7 +80,7 @@ def space(ask: Ask, config: CyclicConfig, seed: int) -> Schedule:
             f"--set lambda_perceptual={pinned:g}: must be 0: there are no weights for its network; "
             "set perceptual to a file with VGG-16 weights, or to edgeface"
         )
-    strategy = ask(STRATEGY)
+    strategy = ask(_CYCLES_ONLY if config.finetuned else STRATEGY)
     if strategy == "no_cycle":
         return cyclic_schedule(config, seed=seed, strategy=strategy)
     cycles = ask(CYCLES)
@@ -134,6 +136,7 @@ STUDY = Study(
     ),
     max_epochs=540,
     grace_epochs=10,
+    allows=lambda config, point: not config.finetuned or point["strategy"] != "no_cycle",
     strategies=cost_table,
     hours_per_epoch=lambda config: HOURS_PER_EPOCH.get(config.preset, {}),
 )

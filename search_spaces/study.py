@@ -56,6 +56,8 @@ class Study:
     """Task configuration -> device-hours of an epoch of each model, where they are known."""
     lengths: Callable[[Any], tuple[int, int]] | None = None
     """Task configuration -> `max_epochs` and `grace_epochs`, where they hang on it."""
+    allows: Callable[[Any, Mapping[str, Any]], bool] = lambda config, point: True
+    """(task configuration, one of `points`) -> whether it can be tried."""
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a dimension whose values the table of a search could not hold."""
@@ -70,11 +72,12 @@ class Study:
         return found[name]
 
     def sized(self, config: Any) -> Study:
-        """Return the study with the lengths that it has under the task configuration `config`."""
-        if self.lengths is None:
-            return self
-        longest, grace = self.lengths(config)
-        return replace(self, max_epochs=longest, grace_epochs=grace)
+        """Return the study with the lengths and points that it has under `config` of the task."""
+        ends = (
+            (self.max_epochs, self.grace_epochs) if self.lengths is None else self.lengths(config)
+        )
+        points = tuple(point for point in self.points if self.allows(config, point))
+        return replace(self, max_epochs=ends[0], grace_epochs=ends[1], points=points)
 
 
 def study(name: str) -> Study:

@@ -12,8 +12,9 @@ from analysis.files import write_text
 from thaw.results import SCHEDULE
 from trainables.spec import TrialSpec
 from trainables.systems import system
-from training.checkpoints import DATA_DIGEST, NORMALISATION
+from training.checkpoints import DATA_DIGEST, EPOCH, ITERATIONS, NORMALISATION
 from training.errors import UserError
+from training.record import Record
 from training.store import Store
 
 MODEL = "model.pt"
@@ -22,8 +23,9 @@ MODEL = "model.pt"
 def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     """Write `schedule.yaml` and `model.pt`: the weights under `model_state_dict`, and the `epoch`.
 
-    Returns a line that says so. The averaged weights are taken where there are any. Raises
-    `UserError` where the store no longer holds the state.
+    What the starting weights had counts, where the system says. The averaged weights are taken
+    where there are any. Returns a line that says so. Raises `UserError` where the store no longer
+    holds the state.
     """
     state = store.state(key)
     if state is None:
@@ -47,13 +49,35 @@ def write_model(spec: TrialSpec, store: Store, key: str, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     aside = out / f".{MODEL}.new"
     aside.unlink(missing_ok=True)  # it may be a link to somewhere else
-    record = store.record(key)
-    epoch = {} if record is None else {"epoch": record.index + 1}
-    data = _data_digest(spec) | _normalisation(spec)
-    torch.save({"model_state_dict": single, "key": key, **epoch, **data}, aside)
+    facts = _trained(spec, store, key) | _data_digest(spec) | _normalisation(spec)
+    torch.save({"model_state_dict": single, "key": key, **facts}, aside)
     os.replace(aside, out / MODEL)
     write_text(out / SCHEDULE, spec.yaml())
     return f"wrote {out / SCHEDULE} and {out / MODEL}"
+
+
+def _trained(spec: TrialSpec, store: Store, key: str) -> dict[str, Any]:
+    """Return for how long the model was trained, with what its starting weights had."""
+    record = store.record(key)
+    if record is None:
+        return {}
+    own = {EPOCH: record.index + 1}
+    offer = getattr(system(spec.system), "trained_before", None)
+    before: dict[str, int] = {} if offer is None else offer(spec.config())
+    if ITERATIONS in before and (steps := _num_steps(store, record)) is not None:
+        own[ITERATIONS] = steps
+    return {name: number + before.get(name, 0) for name, number in own.items()}
+
+
+def _num_steps(store: Store, record: Record | None) -> int | None:
+    """Return the optimizer steps up to a segment; None where the store lacks some before it."""
+    steps = 0
+    while record is not None:
+        steps += record.num_steps
+        if record.index == 0:
+            return steps
+        record = store.record(record.parent)
+    return None
 
 
 def _normalisation(spec: TrialSpec) -> dict[str, dict[str, list[float]]]:

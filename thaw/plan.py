@@ -101,6 +101,7 @@ def plan_search(
     found = find_study(name)
     task, pinned = split_overrides(found.system, found.dimensions, pairs, data)
     config = config_of(found, task)
+    found = found.sized(config)
     points = draw(found, config, pinned, trials, seed)
     schedule = found.space(Ask(Given(points[0]), pinned), config, seed)
     spec = TrialSpec(system=found.system, task=task, schedule=schedule)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from training.camouflage import Camouflage, CamouflageConfig
-from training.checkpoints import checkpoint_epoch
+from training.checkpoints import EPOCH, checkpoint_epoch
 from training.curves import Cosine, Curve, OneCycle, Part
 from training.errors import UserError
 from training.schedule import Schedule, Stage
@@ -163,10 +163,8 @@ def begin(config: Settings) -> int:
 
     Raises `UserError` where the checkpoint is past the end of the plan.
     """
-    done = config.resume_epoch
-    if done is None:
-        done = _epoch_of(config.weights)
-    elif config.weights in ("none", "timm"):
+    done = _done(config)
+    if config.resume_epoch is not None and config.weights in ("none", "timm"):
         raise UserError(f"resume_epoch {done}: needs a checkpoint (weights=FILE) to resume from")
     total = config.epochs(TOTAL_EPOCHS)
     if done >= total:
@@ -174,7 +172,12 @@ def begin(config: Settings) -> int:
             f"resume_epoch {done}: the plan of preset {config.preset!r} ends at epoch {total}; "
             f"allowed: 0 .. {total - 1}"
         )
-    return max(done, config.epochs(STAGE1_EPOCHS)) if config.skip_stage1 else done
+    return _begun(config)
+
+
+def trained_before(config: Settings) -> dict[str, int]:
+    """Return the epoch of the plan from which `model.pt` counts on."""
+    return {EPOCH: _begun(config)}
 
 
 def second(config: Settings, **fields: Any) -> Stage:
@@ -237,6 +240,15 @@ def _stage2(config: Settings, lr: float) -> tuple[Stage, ...]:
 def stage2_lr(config: Settings) -> float:
     """Return the LR of stage 2 before anything is searched."""
     return _STAGE2_LR * config.numbers.lr
+
+
+def _begun(config: Settings) -> int:
+    done = _done(config)
+    return max(done, config.epochs(STAGE1_EPOCHS)) if config.skip_stage1 else done
+
+
+def _done(config: Settings) -> int:
+    return _epoch_of(config.weights) if config.resume_epoch is None else config.resume_epoch
 
 
 def _epoch_of(weights: str) -> int:

@@ -184,13 +184,15 @@ def cyclic_schedule(
 
     `cyclic` takes the place of the table's row for DSR in cycles. With `gates` a further cycle is
     only trained where they let it; a catastrophic one is given up for a full retrain, which forks
-    from the models before it.
+    from the models before it. Raises `UserError` for what cannot do without those first two.
     """
     if (strategy == "no_cycle") != (cycles == 0):
         raise UserError(f"cycles: {cycles} is not allowed with strategy {strategy}")
     tables = TABLES[config.preset]
     stages = [*pretraining(config), *_first(config, tables)]
-    ends = [stages[-1].name]
+    if not stages:
+        _check_without_first(strategy, gates)
+    ends = [stage.name for stage in stages[-1:]]
     for number in range(1, cycles + 1):
         if strategy == "full_retrain":
             cycle = _retrained(config, tables, f"retrain{number}")
@@ -210,6 +212,20 @@ def cyclic_schedule(
             fork = first.only_if.model_copy(update={"back_to": ends[-2]})
             stages += [first.model_copy(update={"only_if": fork}), *others]
     return Schedule(seed=seed, stages=tuple(stages))
+
+
+def _check_without_first(strategy: Strategy, gates: Gates | None) -> None:
+    """Raise `UserError` where nothing is trained before the cycles, and something must be."""
+    if strategy == "no_cycle":
+        raise UserError(
+            "strategy no_cycle: finetuned=true leaves nothing to train; "
+            "allowed: cyclic, full_retrain"
+        )
+    if gates is not None:
+        raise UserError(
+            "gates: finetuned=true leaves nothing to compare a first cycle with; "
+            "allowed: finetuned=false, or so many cycles without gates"
+        )
 
 
 def pretraining(config: CyclicConfig) -> list[Stage]:
@@ -308,13 +324,17 @@ class Recipe:
     """Where it comes from."""
     make: Callable[[CyclicConfig, int], Schedule]
     """(configuration, seed) -> schedule."""
+    needs_first: bool
+    """It needs what is trained before the cycles."""
 
 
 def _recipe(what: str, strategy: Strategy, cycles: int, gates: Gates | None = None) -> Recipe:
     def make(config: CyclicConfig, seed: int) -> Schedule:
         return cyclic_schedule(config, seed=seed, strategy=strategy, cycles=cycles, gates=gates)
 
-    return Recipe(what=what, source="project's source documents", make=make)
+    needs_first = strategy == "no_cycle" or gates is not None
+    source = "project's source documents"
+    return Recipe(what=what, source=source, make=make, needs_first=needs_first)
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -340,13 +360,17 @@ def recipe_schedule(
 
 
 def recipes_for(config: CyclicConfig) -> list[str]:
-    """Return the names of the recipes that fit a configuration: all of them do."""
-    return list(RECIPES)
+    """Return the names of the recipes that fit a configuration."""
+    return [
+        name for name, recipe in RECIPES.items() if not (config.finetuned and recipe.needs_first)
+    ]
 
 
 def cost_table(config: CyclicConfig, *, seed: int) -> dict[str, Schedule]:
-    """Return the source's strategies from models that are given, with cycles of DSR at 0.3."""
-    given = config.model_copy(update={"edgeface_weights": "given"})
+    """Return the source's strategies from an EdgeFace that is given, with cycles of DSR at 0.3."""
+    given = config.model_copy(
+        update={"edgeface_weights": "given", "dsr_weights": "none", "finetuned": False}
+    )
     tables = TABLES[config.preset]
     short = replace(tables.cyclic, epochs=max(1, round(0.3 * tables.initial.epochs)))
     rows: dict[str, tuple[Strategy, int]] = {

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from training.classification import ClassifierConfig, layer_groups
+from training.decoded import KINDS
 from training.digits import load_digits
 from training.errors import UserError
 
@@ -50,7 +51,7 @@ def _num_train(data: str) -> int:
         return len(load_digits(_SMALLEST)["target"].train)
     if not Path(data).is_dir():
         raise UserError(f"data folder {data}: no such folder")
-    num = sum(1 for _ in (Path(data) / "train").glob("*/*"))
+    num = sum(path.suffix.lower() in KINDS for path in (Path(data) / "train").glob("*/*"))
     if not num:
         raise UserError(f"data folder {data}: has no images in train/<class>/")
     return num

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.checkpoints import checkpoint_epoch
+from training.checkpoints import ITERATIONS, checkpoint_epoch, checkpoint_iterations
 from training.curves import Constant, ConstantCooldown, Cosine, Curve, Poly, WarmUp
 from training.decoded import Progress
 from training.optimizers import SGD, AdamW
@@ -154,7 +154,15 @@ class Settings(StreetsConfig):
         """Return the iterations that the starting weights were trained for."""
         if self.resume_iteration is not None:
             return self.resume_iteration
-        return _segments_of(self.weights) * self.validate_every
+        if self.weights in ("none", "imagenet") or not os.path.isfile(self.weights):
+            return 0  # a file that is missing is told when the task is built
+        iterations, segments = _read_counts(self.weights, os.stat(self.weights).st_mtime_ns)
+        return (segments or 0) * self.validate_every if iterations is None else iterations
+
+
+def trained_before(config: Settings) -> dict[str, int]:
+    """Return the iterations from which `model.pt` counts on."""
+    return {ITERATIONS: config.begun}
 
 
 def prepare(config: Settings, progress: Progress) -> None:
@@ -223,12 +231,6 @@ def curve_of(name: str) -> Curve:
             return Constant()
 
 
-def _segments_of(weights: str) -> int:
-    if weights in ("none", "imagenet") or not os.path.isfile(weights):
-        return 0  # a file that is missing is told when the task is built
-    return _read_epoch(weights, os.stat(weights).st_mtime_ns) or 0
-
-
 @lru_cache(maxsize=8)
-def _read_epoch(path: str, modified_ns: int) -> int | None:
-    return checkpoint_epoch(path)
+def _read_counts(path: str, modified_ns: int) -> tuple[int | None, int | None]:
+    return checkpoint_iterations(path), checkpoint_epoch(path)

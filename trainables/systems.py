@@ -40,8 +40,9 @@ class System(Protocol):
     names what its rules look at where they do not say; without it that is `val_accuracy`.
     `pace(config)` says how many of its epochs stand for one of the monitor's (1),
     `controls(config)` gives name -> maker of schedules that `thaw confirm` compares with besides
-    the baseline, and `normalisation(config)` the mean and the spread that are taken out of images,
-    for `model.pt`.
+    the baseline. For `model.pt` there are `normalisation(config)`, the mean and the spread that are
+    taken out of images, and `trained_before(config)`: `epoch` or `iterations` -> how many of them
+    the starting weights were trained for.
     """
 
     Settings: type[Config]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from training.errors import UserError
 
+EPOCH, ITERATIONS = "epoch", "iterations"
+"""Keys under which a checkpoint says for how many epochs, or optimizer steps, it was trained."""
 DATA_DIGEST = "data_digest"
 """Key under which a checkpoint names the data it was trained on."""
 NORMALISATION = "normalisation"
@@ -67,9 +69,18 @@ def load_weights(
 
 def checkpoint_epoch(path: str) -> int | None:
     """Return the number of epochs that a checkpoint says it was trained for, if it does."""
+    return _count(path, EPOCH)
+
+
+def checkpoint_iterations(path: str) -> int | None:
+    """Return the optimizer steps that a checkpoint says it was trained for, if it does."""
+    return _count(path, ITERATIONS)
+
+
+def _count(path: str, name: str) -> int | None:
     data = _read_plain(path)
-    epoch = data.get("epoch") if isinstance(data, dict) else None
-    return epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
+    found = data.get(name) if isinstance(data, dict) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def checkpoint_data(path: str) -> str | None:

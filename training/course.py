@@ -157,12 +157,11 @@ class Course:
 
     def _decide(self, stage: Stage) -> str:
         """Do what the first rule that holds says, and return it in words; nothing where none."""
-        mine, earlier = self._seen(self._begun)
-        back = stage.roll_back
-        if back is not None and (why := back.when.holding(mine, earlier)):
+        seen, back = self._seen(self._begun), stage.roll_back
+        if back is not None and (why := back.when.holding(*seen)):
             return f"{', '.join(why)}: back to {self._roll_back(back)}"
         through = self._is_through(stage)
-        if not through and stage.until is not None and (why := stage.until.holding(mine, earlier)):
+        if not through and stage.until is not None and (why := stage.until.holding(*seen)):
             self._begin(self.number + 1)
             return f"{', '.join(why)}: {stage.name} ends"
         for number, reaction in enumerate(stage.react):
@@ -187,11 +186,17 @@ class Course:
             changes.append(f"{reaction.longer} epochs longer")
         return ", ".join((*changes, *(f"{glob} frozen" for glob in reaction.freeze)))
 
-    def _seen(self, since: int) -> tuple[list[Record], list[Record]]:
-        """Return the records of the way from `since` on, and those before the stage like them."""
+    def _seen(self, since: int) -> tuple[list[Record], list[Record], list[Record]]:
+        """Return the records of the way from `since` on; those before the stage, and before them.
+
+        Only what was measured on the same data is before something.
+        """
         records = [self.history[place] for place in self.way]
         data = records[-1].data
-        return records[since:], [r for r in records[: self._begun] if r.data == data]
+        earlier, before = (
+            [r for r in records[:end] if r.data == data] for end in (self._begun, since)
+        )
+        return records[since:], earlier, before
 
     def _roll_back(self, back: RollBack) -> str:
         """Cut the way to the checkpoint that `back` asks for; try again from there, or go on."""

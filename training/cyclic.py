@@ -131,25 +131,30 @@ class Cyclic:
 
     def build(self, seed: int) -> nn.ModuleDict:
         """Return both models with their starting weights."""
-        config = self.config
-        torch.manual_seed(derive(seed, 0, "weights"))
-        dsr, edgeface = create(shape_of(config))
+        config, models = self.config, self.scratch(seed)
         if config.dsr_weights != "none":
-            self._load_dsr(dsr)
+            self._load_dsr(models["dsr"])
         if config.edgeface_weights != "none":
             load_weights(
-                edgeface,
+                models["edgeface"],
                 config.edgeface_weights,
                 ignore=("arcface",),
                 rename=published_name,
                 part="edgeface",
                 field="edgeface_weights",
             )
+        return models
+
+    def scratch(self, seed: int) -> nn.ModuleDict:
+        """Return both models with random weights, whatever files the configuration names."""
+        torch.manual_seed(derive(seed, 0, "weights"))
+        dsr, edgeface = create(shape_of(self.config))
         return nn.ModuleDict({"dsr": dsr, "edgeface": edgeface})
 
-    def _load_dsr(self, dsr: DSR) -> None:
+    def _load_dsr(self, dsr: nn.Module) -> None:
         """Load the user's DSR; raise `UserError` where it must be trained from scratch instead."""
         path, wanted = self.config.dsr_weights, self.config.resolution
+        assert isinstance(dsr, DSR)
         load_weights(dsr, path, ignore=(), part="dsr", field="dsr_weights")
         if int(dsr.resolution) != wanted:
             raise UserError(

@@ -220,9 +220,9 @@ class Live:
             self._data = data
 
     def _restart(self, settings: Settings) -> None:
-        """Put the model back to how the task builds it, with weights of its own."""
+        """Put the model back to how the task builds it, without weights from files if it can."""
         seed = derive(self._seed, settings.index, f"restart {settings.model}")
-        fresh = self._task.build(seed)
+        fresh: nn.ModuleDict = getattr(self._task, "scratch", self._task.build)(seed)
         self._task.adapt(fresh, settings.data, derive(seed, 0, f"head {settings.data}"))
         self.models[settings.model].load_state_dict(fresh[settings.model].state_dict())
         self.averaged = None

@@ -42,6 +42,11 @@ class _Signal(Config):
         """Tell whether it needs an earlier stage on the same data."""
         return False
 
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether its `earlier` are all records before, those of the stage itself too."""
+        return False
+
     @abstractmethod
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Tell whether it holds after `records`, at least `needs`; `earlier` are before them."""
@@ -198,8 +203,13 @@ class Explodes(_Signal):
 
     @property
     def needs(self) -> int:
-        """Return 1: the first epoch is compared with the last one before the stage."""
+        """Return 1: the first epoch is compared with the last one before it."""
         return 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell that they are: after a reaction, an epoch is compared with the one before it."""
+        return True
 
     def holds(self, records: Sequence[Record], earlier: Sequence[Record]) -> bool:
         """Compare the last two epochs, by either loss: one that is bounded does not leap."""
@@ -305,18 +315,25 @@ class Rule(Config):
         )
         return self.model_copy(update={"all": all_, "any": any_})
 
-    def holding(self, records: Sequence[Record], earlier: Sequence[Record]) -> tuple[str, ...]:
+    def holding(
+        self,
+        records: Sequence[Record],
+        earlier: Sequence[Record],
+        before: Sequence[Record] = (),
+    ) -> tuple[str, ...]:
         """Return the signals for which the rule holds after `records`; none where it does not.
 
-        `earlier` are the records of the stages before, on the same data. Raises `UserError` where
-        a record lacks a metric that a signal looks at.
+        `earlier` are the records of the stages before, on the same data; `before` are they and
+        those of the stage before `records`, where some no longer count. Raises `UserError` where a
+        record lacks a metric that a signal looks at.
         """
         if len(records) <= self.after or not records[-1].metrics:
             return ()
         found = tuple(
             signal.kind
             for signal in self.all or self.any
-            if len(records) >= signal.needs and signal.holds(records, earlier)
+            if len(records) >= signal.needs
+            and signal.holds(records, (before or earlier) if signal.goes_on else earlier)
         )
         return found if self.any or len(found) == len(self.all) else ()
 

@@ -57,8 +57,9 @@ class Stage(Config):
     keep_optimizer: bool = False
     """Go on with the optimizer of the last stage that trained this model, instead of a new one."""
     restart: bool = False
-    """Begin with the model as the task builds it, with weights drawn anew: training from scratch
-    while the other models stay as they are."""
+    """Begin with the model as the task builds it, while the other models stay as they are. `cyclic`
+    then draws all its weights anew, whatever files it was given: training from scratch. Tasks of
+    one model draw what `weights` does not name."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Examples of one optimizer step, over all workers."""
     accumulate: Annotated[int, Field(ge=1)] = 1

@@ -116,7 +116,7 @@ class Settings:
     compute: Compute
     place: Place
     restart: bool = False
-    """Begin with the model as the task builds it, whatever came before."""
+    """Begin with the model anew, whatever came before; see `Stage`."""
 
     @property
     def num_steps(self) -> int:

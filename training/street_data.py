@@ -88,23 +88,27 @@ def _variants(
 ) -> list[list[Pair]]:
     """Return the variants of each training image, in the order of `train`; none for no strategy.
 
-    A variant has the name of its image, or that, two underscores and anything. It has labels of its
-    own where the strategy has a folder of them, else those of its image.
+    A variant has the name of its image, with or without the layout's suffix, or that, two
+    underscores and anything. It has labels of its own where the strategy has a folder of them, else
+    those of its image.
     """
     if strategy == NO_STRATEGY:
         return []
     folder = _strategy_folder(root, strategy)
     images = images_in(folder / "images")
-    own = images_in(folder / "labels") if (folder / "labels").is_dir() else None
+    own = _own_labels(folder / "labels", table.folders.label_suffix)
     places = {pair.key: place for place, pair in enumerate(train)}
     found: list[list[Pair]] = [[] for _ in train]
     for key, path in images.items():
-        place = places.get(key, places.get(_original(key)))
+        bare = _bare(key, table.folders.image_suffix)
+        names = (key, bare, _original(key), _original(bare))
+        place = next((places[name] for name in names if name in places), None)
         if place is None:
             raise UserError(f"strategy image {path}: is of no training image, and so has no labels")
-        if own is not None and key not in own:
+        labels = train[place].labels if own is None else own.get(key, own.get(bare))
+        if labels is None:
             raise UserError(f"strategy image {path}: has no labels in {folder / 'labels'}")
-        found[place].append(Pair(key, path, train[place].labels if own is None else own[key]))
+        found[place].append(Pair(key, path, labels))
     lacking = [pair.image.name for pair, some in zip(train, found, strict=True) if not some]
     if lacking:
         raise UserError(
@@ -112,6 +116,21 @@ def _variants(
             f"such as {lacking[0]}"
         )
     return found
+
+
+def _own_labels(folder: Path, suffix: str) -> dict[str, Path] | None:
+    """Return key, with and without the suffix -> the strategy's label image; None without any."""
+    if not folder.is_dir():
+        return None
+    found = images_in(folder)
+    return {_bare(key, suffix): path for key, path in found.items()} | found
+
+
+def _bare(key: str, suffix: str) -> str:
+    """Return a variant's key without the suffix, which its image's name or the whole may have."""
+    folder, slash, file = key.rpartition("/")
+    name, apart, number = file.partition(_APART)
+    return folder + slash + name.removesuffix(suffix) + apart + number.removesuffix(suffix)
 
 
 def _original(key: str) -> str:

@@ -29,9 +29,11 @@ class Task(Protocol):
     It may also have `absent_terms()`: loss term -> why its weight must be 0 as it is configured;
     `examples()`: the images and true masks of which it draws predictions; `data_digest`, which
     names the content of its data alone and goes into exported checkpoints; what
-    `training.features.FeatureTask` says, where features of a frozen backbone can be kept; and
-    `expect(data, coming)`, told the examples of the batch after the next, (B,) int64 on the host
-    or None: a task whose data does not fit the device sends them ahead (`training.residence`).
+    `training.features.FeatureTask` says, where features of a frozen backbone can be kept;
+    `scratch(seed)`, which is `build` without starting weights from files, for stages that restart:
+    without it they begin with what `build` gives; and `expect(data, coming)`, told the examples of
+    the batch after the next, (B,) int64 on the host or None: a task whose data does not fit the
+    device sends them ahead (`training.residence`).
     """
 
     @property

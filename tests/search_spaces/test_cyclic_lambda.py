@@ -87,6 +87,16 @@ def test_without_weights_for_its_network_there_is_no_perceptual_lambda() -> None
     assert {s.loss["perceptual"] for s in with_weights.stages if s.model == "dsr"} == {0.02, 0.015}
 
 
+def test_finetuned_models_have_no_trial_without_a_cycle() -> None:
+    given = {"edgeface_weights": "e.pt", "dsr_weights": "d.pt", "finetuned": True}
+    config = config_of(STUDY, FULL | given)
+    points = draw(STUDY.sized(config), config, {}, 24, seed=0)
+    assert {point["strategy"] for point in points} == {"cyclic", "full_retrain"}
+    pinned = Ask(Given({}), {"strategy": "no_cycle"})
+    with pytest.raises(UserError, match="strategy no_cycle: finetuned=true"):
+        STUDY.space(pinned, config, 0)
+
+
 def test_a_pinned_perceptual_weight_without_weights_is_refused() -> None:
     pinned = Ask(Given({"strategy": "no_cycle"}), {"lambda_perceptual": 0.02})
     with pytest.raises(UserError, match=r"--set lambda_perceptual=0.02: must be 0: there are no"):

@@ -1,5 +1,6 @@
 """Two stages with the source's numbers: lengths, curves, resuming, somebody's checkpoint."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import torch
 
 from search_spaces.dimensions import Ask, Given
 from search_spaces.stage2_lr import LADDER, STUDY
+from thaw.export import write_model
 from trainables.camouflage import Settings, baseline, build, controls, stuck_run
+from trainables.spec import TrialSpec
+from training.checkpoints import checkpoint_epoch
 from training.errors import UserError
 from training.record import Record
-from training.schedule import Facts, Schedule
+from training.schedule import Facts, Schedule, Stage
 from training.settings import Place
 from training.settings import Settings as Realised
+from training.store import Store
 from training.task import facts_of
 from training.walk import UNKNOWN
 
@@ -201,6 +206,22 @@ def test_stage_1_can_be_skipped(tmp_path: Path) -> None:
     assert [stage.epochs for stage in stages] == [10, 10, 70]
     whole = baseline(config(weights=str(tmp_path / "bare.pt")), seed=0)
     assert whole.num_epochs == 120
+
+
+@pytest.mark.parametrize(
+    ("fields", "epoch"),
+    [({"resume_epoch": 9}, 11), ({}, 88), ({"skip_stage1": True, "resume_epoch": 0}, 32)],
+)
+def test_an_exported_model_counts_from_its_checkpoint(
+    fields: dict[str, Any], epoch: int, checkpoint: str, tmp_path: Path
+) -> None:
+    task = {**FULL, "weights": checkpoint, **fields}
+    plan = Schedule(stages=(Stage(name="more", epochs=2, lr=1e-3),))
+    spec = TrialSpec(system="camouflage", task=task, schedule=plan)
+    store, key = Store(str(tmp_path / "store")), "a" * 64
+    store.publish(replace(UNKNOWN, key=key, index=1), {"models": {}, "averaged": None})
+    write_model(spec, store, key, tmp_path)
+    assert checkpoint_epoch(str(tmp_path / "model.pt")) == epoch
 
 
 def test_a_resume_epoch_past_the_end_is_refused(checkpoint: str) -> None:

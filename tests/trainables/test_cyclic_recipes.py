@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from trainables.cyclic_recipes import RECIPES, cyclic_schedule, recipe_schedule
+from trainables.cyclic_recipes import (
+    RECIPES,
+    cost_table,
+    cyclic_schedule,
+    recipe_schedule,
+    recipes_for,
+)
 from training.cyclic import Cyclic
 from training.cyclic_config import CyclicConfig
 from training.errors import UserError
@@ -112,6 +118,29 @@ def test_starting_models_leave_out_what_they_replace() -> None:
     assert names(**edgeface) == ["initial_dsr", *both]
     assert names(**dsr) == ["pretrain", *both]
     assert names(**dsr, **edgeface) == both
+
+
+FINETUNED = CyclicConfig(preset="full", edgeface_weights="e", dsr_weights="d", finetuned=True)
+
+
+def test_finetuned_models_leave_the_cycles_alone() -> None:
+    found = cyclic_schedule(FINETUNED, seed=0, strategy="cyclic", cycles=1)
+    assert [s.name for s in found.stages] == ["cycle1_dsr", "cycle1_head", "cycle1_all"]
+
+
+def test_finetuned_models_leave_out_the_recipes_that_need_the_first_ones() -> None:
+    assert set(RECIPES) - set(recipes_for(FINETUNED)) == {"no_cycle", "gated"}
+    assert recipes_for(FULL) == list(RECIPES)
+    for name in recipes_for(FINETUNED):
+        assert recipe(name, FINETUNED).stages[0].name in ("cycle1_dsr", "retrain1_dsr")
+    with pytest.raises(UserError, match="strategy no_cycle: finetuned=true leaves nothing to"):
+        recipe("no_cycle", FINETUNED)
+    with pytest.raises(UserError, match="gates: finetuned=true leaves nothing to compare"):
+        recipe("gated", FINETUNED)
+
+
+def test_the_cost_table_is_that_of_models_which_are_trained() -> None:
+    assert cost_table(FINETUNED, seed=0) == cost_table(CyclicConfig(preset="full"), seed=0)
 
 
 def test_gates_stand_before_a_second_cycle_and_before_a_full_retrain() -> None:

@@ -64,6 +64,24 @@ def test_a_run_goes_on_from_our_base_checkpoint(
     assert [row["iterations"] for row in rows] == [6, 8]
 
 
+def test_a_third_run_counts_from_both_before_it(
+    base: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    spec = spec_of(weights=str(base[0]))
+    store, visits = train(spec, tmp_path / "store")
+    write_model(spec, store, visits[-1].record.key, tmp_path)
+    for every in (2, 4):
+        third = Settings.parse(
+            QUICK | {"weights": str(tmp_path / "model.pt"), "validate_every": every}
+        )
+        assert third.begun == 8, f"validated every {every}"
+
+
+def test_a_checkpoint_that_knows_its_epoch_alone_counts_in_validations(tmp_path: Path) -> None:
+    torch.save({"model_state_dict": {}, "epoch": 8}, tmp_path / "old.pt")
+    assert Settings.parse(QUICK | {"weights": str(tmp_path / "old.pt")}).begun == 16
+
+
 def test_a_foreign_checkpoint_is_told_how_long_it_was_trained(tmp_path: Path) -> None:
     state = spec_of().build_task().build(1)["model"].state_dict()
     torch.save(state, tmp_path / "base.pt")

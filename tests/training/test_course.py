@@ -128,6 +128,22 @@ def test_a_gap_that_opens_lowers_the_rates_and_freezes() -> None:
     assert not settings.fresh_optimizer
 
 
+def test_one_explosion_cuts_the_rates_once() -> None:
+    """What follows it is compared with it, and no longer with what came before the stage."""
+    when = {"any": [{"kind": "explodes"}]}
+    react = {"when": when, "lr": 0.667, "times": 3}
+    plan = adaptive(HEAD | {"epochs": 1}, FULL | {"epochs": 9, "react": [react]})
+    measured = [(0.25, 0.63), (0.24, 0.64), (1.6, 0.12), (1.6, 0.12), (1.55, 0.13), (1.5, 0.15)]
+    seen = [
+        replace(one, metrics={"train_loss": loss, "val_loss": loss, "val_iou": iou})
+        for one, (loss, iou) in zip(history(*[0] * 6), measured, strict=True)
+    ]
+    rates = [lr(plan, seen[: num + 1]) / 3e-3 for num in range(6)]
+    assert rates == pytest.approx([1, 1, 0.667, 0.667, 0.667, 0.667])
+    worse = replace(seen[-1], metrics={"train_loss": 9.0, "val_loss": 9.0, "val_iou": 0.01})
+    assert lr(plan, [*seen, worse]) / 3e-3 == pytest.approx(0.667**2), "another explosion"
+
+
 def test_going_back_within_a_stage_goes_on_with_its_curve() -> None:
     back = {"when": OPENS, "to": "full", "tries": 1, "lr": 0.5, "warmup": {"epochs": 1}}
     curve = {"kind": "step", "every_epochs": 1, "gamma": 0.1}

@@ -1,6 +1,6 @@
 """The task of two models: which one learns from which, what is kept, and exact resuming."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -296,6 +296,26 @@ def test_a_users_models_are_what_it_starts_from(tmp_path: Path) -> None:
     ]
     same(*backbone)
     assert task.fingerprint() != TASK.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"), [(dsr, "stem.weight"), (edgeface, "backbone.stem.0.weight")]
+)
+def test_a_restart_is_from_scratch_also_where_weights_are_given(
+    stage: Callable[..., Stage], name: str, tmp_path: Path
+) -> None:
+    again = stage(restart=True)
+    models = TASK.build(7)
+    theirs = models[again.model].get_parameter(name).detach().fill_(0.123)
+    task = Cyclic(config(**{f"{again.model}_weights": saved(models, again.model, tmp_path / "f")}))
+    begun = []
+    for seed in (0, 1):
+        live = Live(task, seed, "cpu")
+        assert torch.equal(live.models[again.model].get_parameter(name), theirs)
+        live.prepare(settings_of([again], task=task))
+        begun.append(live.models[again.model].get_parameter(name))
+    assert not torch.equal(begun[0], theirs), "it goes on from the file"
+    assert not torch.equal(*begun), "two seeds draw the same"
 
 
 def test_dsr_of_another_resolution_or_width_is_refused(tmp_path: Path) -> None:

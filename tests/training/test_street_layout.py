@@ -106,6 +106,28 @@ def test_a_strategy_gives_variants_with_the_labels_of_their_images(folder: Path)
     assert torch.allclose(images, torch.tensor(202 / 255)) and classes[0, 0, 0] == 0
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["theirs", "own"])
+@pytest.mark.parametrize("suffixed", [False, True], ids=["plain", "suffixed"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_variant_may_have_the_suffix_of_the_images(
+    name: str, suffixed: bool, own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THAW_CACHE", str(tmp_path / "cache"))
+    layout, images = LAYOUTS[name], tmp_path / "strategies/gen/images"
+    lay_out(tmp_path, layout, below="old__town")
+    write_table(tmp_path, layout=name)
+    for variant in ("a{}", "b{}__fog", "b{}__rain", "b__3{}"):
+        save_image(
+            images / "old__town" / f"{variant.format(layout.image_suffix * suffixed)}.png", 200
+        )
+        if own:
+            labels = f"{variant.format(layout.label_suffix * suffixed)}.png"
+            save_labels(images.parent / "labels/old__town" / labels, left=26, right=7)
+    variants = load(tmp_path, "gen").variants
+    assert variants is not None and variants.first.tolist() == [0, 1, 4]
+    assert (variants.scenes.take(torch.tensor([3]))[1][0, 0, 0] == 1) == own
+
+
 def test_a_strategy_may_have_labels_of_its_own_and_lie_elsewhere(folder: Path) -> None:
     made = make_strategy(folder, ("a", "b"), labels=True)
     elsewhere = made.rename(folder.parent / "gen")
