@@ -191,6 +191,17 @@ def test_what_it_cannot_read_is_told(search: Search, thaw: Thaw, tmp_path: Path)
     assert "this report is on `cyclic`" in thaw.refused("report", "cyclic", search.folder)
 
 
+def test_models_that_were_given_fine_tuned_leave_nothing_to_compare_with(
+    search: Search, thaw: Thaw
+) -> None:
+    path = search.folder / "0001" / "schedule.yaml"
+    given = "finetuned: true\n  dsr_weights: d.pt\n  edgeface_weights: e.pt"
+    text = path.read_text().replace("dsr_weights: none", "").replace("edgeface_weights: none", "")
+    path.write_text(text.replace("finetuned: false", given))
+    line = thaw.refused("report", "cyclic", search.folder)
+    assert line.startswith("run/0001: its models were given fine-tuned (finetuned=true)")
+
+
 def test_faces_before_and_after_are_one_picture(tmp_path: Path) -> None:
     task = Cyclic(CyclicConfig.parse(TASK | {"identities": 12}))
     models = task.build(0)

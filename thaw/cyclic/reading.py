@@ -89,9 +89,14 @@ def read_trials(folders: Sequence[Path], store: str | None) -> list[Trial]:
     """Read the searches and confirmations in `folders`; segments come from their stores.
 
     Raises `UserError` where a folder holds no search of the system `cyclic`, a segment is not in
-    the store, or nothing was finished.
+    the store, nothing was finished, or nothing was measured before the cycles.
     """
     trials = [trial for folder in folders for trial in _search(folder, store)]
+    if given := next((trial for trial in trials if trial.config.finetuned), None):
+        raise UserError(
+            f"{given.name}: its models were given fine-tuned (finetuned=true), so that nothing was "
+            "measured before its cycles; allowed: searches that train the first two models"
+        )
     if not any(trial.rounds for trial in trials):
         raise UserError(f"{folders[0]}: no trial has finished its first two models yet")
     return trials
